@@ -1,0 +1,1 @@
+"""Finds misused normalization layers, rewrites models, and proves every rewrite."""

@@ -1,0 +1,1 @@
+"""One file per rule; the engine finds them by walking this folder."""

@@ -1,0 +1,208 @@
+"""Runs checks over facts: finds them in `normfix/checks`, subscribes each to its subjects, catches abstentions.
+
+A check is a generator in a file of its own, decorated with what it looks at:
+
+    RULE = Rule("NF403", "uncalled-mode", Severity.ERROR, readers=SOURCE)
+
+    @on_node(RULE, ast.Expr)
+    def uncalled_mode(node: ast.Expr, facts: Facts) -> Iterator[Problem]: ...
+"""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from normfix.findings import Abstention, Finding, Problem, Report, Severity, place
+from normfix.graph import LayerGraph, Undecided
+from normfix.script import Script
+
+Subject = Any
+"""A Layer, a Call, a LayerGraph, an ast node or a Script, as the check subscribed."""
+
+SOURCE = frozenset({"source"})
+LIVE = frozenset({"model"})
+ARTEFACTS = frozenset({"onnx", "pt2", "state"})
+EVERYWHERE = SOURCE | LIVE | ARTEFACTS
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One misuse: its code, its name, how bad it is, and which readers can see it."""
+
+    code: str
+    slug: str
+    """Names the bad pattern, so that it reads as "allow <slug>"."""
+    severity: Severity
+    readers: Collection[str]
+    """Of "source", "model", "onnx", "pt2", "state"."""
+    enabled: bool = True
+    """Is it on without being asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a check may know beside its subject."""
+
+    reader: str
+    path: str = ""
+    graph: LayerGraph = field(default_factory=lambda: LayerGraph(""))
+    """The graph that the layer or call at hand belongs to."""
+    script: Script | None = None
+    """The parsed source; only for the reader "source"."""
+    purpose: str | None = None
+    """"training" or "inference", as the caller declared; None where nobody did."""
+    batch_size: int | None = None
+    """Per device, of the planned training run; None where it was not declared."""
+    world_size: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Settings of single rules, by slug."""
+
+
+Generator = Callable[[Subject, Facts], Iterator[Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A generator with its rule and its subscription."""
+
+    rule: Rule
+    subject: str
+    """"layer", "call", "graph", "node" or "script"."""
+    kinds: Collection[object]
+    """Layer kinds, or node types; empty for every one."""
+    run: Generator
+
+
+def on_layer(rule: Rule, kinds: Collection[str] = ()) -> Callable[[Generator], Check]:
+    """Subscribe to each layer of these kinds, once, however often it is called."""
+    return lambda run: Check(rule, "layer", kinds, run)
+
+
+def on_call(rule: Rule, kinds: Collection[str] = ()) -> Callable[[Generator], Check]:
+    """Subscribe to each call of a layer of these kinds."""
+    return lambda run: Check(rule, "call", kinds, run)
+
+
+def on_graph(rule: Rule) -> Callable[[Generator], Check]:
+    """Subscribe to each layer graph."""
+    return lambda run: Check(rule, "graph", (), run)
+
+
+def on_node(rule: Rule, *kinds: type[ast.AST]) -> Callable[[Generator], Check]:
+    """Subscribe to each syntax node of these types."""
+    return lambda run: Check(rule, "node", kinds, run)
+
+
+def on_script(rule: Rule) -> Callable[[Generator], Check]:
+    """Subscribe to each source file."""
+    return lambda run: Check(rule, "script", (), run)
+
+
+@cache
+def checks() -> tuple[Check, ...]:
+    """Every check in `normfix/checks`, by code. A module without one, or a code used twice, is an error."""
+    from normfix import checks as folder
+
+    found: list[Check] = []
+    for module in pkgutil.iter_modules(folder.__path__):
+        own = [
+            value
+            for value in vars(import_module(f"{folder.__name__}.{module.name}")).values()
+            if isinstance(value, Check)
+        ]
+        if not own and not module.name.startswith("_"):
+            raise RuntimeError(f"normfix/checks/{module.name}.py holds no check: decorate a generator")
+        found += own
+    return tuple(sorted(found, key=lambda check: check.rule.code))
+
+
+@cache
+def rules() -> Mapping[str, Rule]:
+    """Every rule, by code."""
+    return {check.rule.code: check.rule for check in checks()}
+
+
+def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -> Report:
+    """Run the selected checks over a source file (`facts.script`), or over graphs from another reader."""
+    report = Report()
+    seen: set[object] = set()
+    for check, subject, about in _subjects(facts, selected, graphs):
+        try:
+            for problem in check.run(subject, about):
+                finding = _finding(check.rule, problem, facts.path)
+                # A block that two graphs inline is still constructed, and mended, once.
+                key = (finding.code, finding.path, finding.cell, finding.line, finding.column, finding.module)
+                if key not in seen:
+                    seen.add(key)
+                    report.findings.append(finding)
+        except Undecided as undecided:
+            report.undecided.append(Abstention(check.rule.code, _where(subject, about), undecided.reason))
+    report.findings.sort(
+        key=lambda one: (one.path, one.cell or 0, one.line or 0, one.column or 0, one.module or "", one.code)
+    )
+    return report
+
+
+def _subjects(
+    facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]
+) -> Iterator[tuple[Check, Subject, Facts]]:
+    from dataclasses import replace
+
+    by_subject: dict[str, list[Check]] = {}
+    for check in selected:
+        if facts.reader in check.rule.readers:
+            by_subject.setdefault(check.subject, []).append(check)
+    script = facts.script
+    if script is not None:
+        for check in by_subject.get("script", ()):
+            yield check, script, facts
+        for check in by_subject.get("node", ()):
+            for kind in check.kinds:
+                for node in script.nodes.get(kind, ()):  # type: ignore[call-overload]  # node checks hold node types
+                    yield check, node, facts
+    for graph in graphs:
+        about = replace(facts, graph=graph)
+        for check in by_subject.get("graph", ()):
+            yield check, graph, about
+        for subject, items in (("layer", graph.layers), ("call", graph.calls)):
+            for check in by_subject.get(subject, ()):
+                for item in items:
+                    if not check.kinds or item.kind in check.kinds:
+                        yield check, item, about
+
+
+def _finding(rule: Rule, problem: Problem, path: str) -> Finding:
+    path, origin = place(problem.site, path)
+    return Finding(
+        code=rule.code,
+        slug=rule.slug,
+        severity=problem.severity or rule.severity,
+        message=problem.message,
+        path=path,
+        line=origin.line if origin else None,
+        column=origin.column if origin else None,
+        end_line=origin.end_line if origin else None,
+        end_column=origin.end_column if origin else None,
+        cell=origin.cell if origin else None,
+        module=problem.site.module,
+        help=problem.help,
+        remedy=problem.remedy,
+        safety=problem.safety,
+        related=tuple(problem.related),
+    )
+
+
+def _where(subject: Subject, facts: Facts) -> str:
+    if isinstance(subject, ast.AST) and facts.script is not None:
+        return f"{facts.path}:{getattr(subject, 'lineno', 1)}"
+    site = getattr(subject, "site", None)
+    if site is not None and site.origin is not None:
+        return f"{site.origin.path}:{site.origin.line}"
+    name = getattr(getattr(subject, "layer", subject), "name", "")
+    return f"{facts.path}:{name}" if name and facts.path else str(name or facts.path)

@@ -1,0 +1,172 @@
+"""Findings, remedies and severities: what a check says, and what a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum, IntEnum
+
+from normfix.graph import Origin, Site
+
+
+class Severity(IntEnum):
+    """How bad it is. `--fail-on` compares these."""
+
+    INFO = 1
+    WARNING = 2
+    ERROR = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Safety(str, Enum):
+    """What applying a remedy may cost: nothing, a change of behaviour, or it is only shown."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    DISPLAY = "display"
+
+
+@dataclass(frozen=True, slots=True)
+class SetArgument:
+    """Give a call the argument `name=value`; `value` is Python source."""
+
+    site: Site
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameArgument:
+    """Turn the positional argument at `position` into the keyword `name`."""
+
+    site: Site
+    position: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveArgument:
+    """Drop the argument `name`."""
+
+    site: Site
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteCall:
+    """Turn the expression `model.eval` into the call `model.eval()`."""
+
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
+class InsertStatement:
+    """Put the statement `text` on a line of its own, just before the statement at `site`."""
+
+    site: Site
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceExpression:
+    """Put `text` in place of the expression at `site`."""
+
+    site: Site
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """Run the transform `name` ("swap", "drop_bias", "fold") on the live model."""
+
+    site: Site
+    name: str
+
+
+Remedy = SetArgument | NameArgument | RemoveArgument | CompleteCall | InsertStatement | ReplaceExpression | Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a check yields: one misuse at one site. The engine makes a `Finding` of it."""
+
+    site: Site
+    message: str
+    """Names the layer, the fact and the reason in one line; no full stop."""
+    help: str = ""
+    """What to do, in one line."""
+    severity: Severity | None = None
+    """None takes the default of the rule."""
+    remedy: Remedy | None = None
+    safety: Safety = Safety.DISPLAY
+    related: Sequence[tuple[str, Site]] = ()
+    """Other places that belong to it, each with a note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One misuse, as reports and the public API show it. Lines and columns count from 1, the end is exclusive."""
+
+    code: str
+    slug: str
+    severity: Severity
+    message: str
+    path: str
+    line: int | None = None
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+    cell: int | None = None
+    module: str | None = None
+    help: str = ""
+    remedy: Remedy | None = None
+    safety: Safety = Safety.DISPLAY
+    related: Sequence[tuple[str, Site]] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, ready for JSON; the remedy appears under the name of its class."""
+        plain = asdict(self)
+        plain["severity"] = str(self.severity)
+        plain["safety"] = self.safety.value
+        plain["related"] = [{"note": note, **asdict(site)} for note, site in self.related]
+        if self.remedy is not None:
+            plain["remedy"] = {"kind": type(self.remedy).__name__, **asdict(self.remedy)}
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """A check that could not decide: which rule, where, and which fact was missing."""
+
+    code: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be read at all: exit code 2."""
+
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The answer of `lint` and `check`."""
+
+    findings: list[Finding] = field(default_factory=list)
+    undecided: list[Abstention] = field(default_factory=list)
+    errors: list[Failure] = field(default_factory=list)
+
+    def extend(self, other: Report) -> None:
+        self.findings += other.findings
+        self.undecided += other.undecided
+        self.errors += other.errors
+
+
+def place(site: Site, path: str) -> tuple[str, Origin | None]:
+    """The path that a finding at this site is reported under, and its span."""
+    return (site.origin.path if site.origin else path), site.origin

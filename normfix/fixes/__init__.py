@@ -1,0 +1,1 @@
+"""Remedies carried out on source text; the only place that imports libcst."""

@@ -1,0 +1,1 @@
+"""How a report is shown: one file per output format."""

@@ -1,0 +1,80 @@
+"""One parsed Python source, indexed: names resolved through imports, nodes by type, parents, spans.
+
+Nothing is imported or executed. A notebook is one script whose origins name the cell.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from normfix.graph import LayerGraph, Origin, Site
+
+N = TypeVar("N", bound=ast.AST)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass(eq=False)
+class Script:
+    """A source file as checks see it. Built by `readers/scripts.py`."""
+
+    path: str
+    text: str
+    tree: ast.Module
+    imports: dict[str, str]
+    """What a top-level name stands for: {"nn": "torch.nn", "Conv2d": "torch.nn.Conv2d"}."""
+    nodes: dict[type[ast.AST], list[ast.AST]]
+    """Every node by its exact type, in the order of the source."""
+    parents: dict[ast.AST, ast.AST]
+    origin_of: Callable[[ast.AST], Origin]
+    """The span of a node, in the columns and cells that users see."""
+    graphs: list[LayerGraph] = field(default_factory=list)
+    """One for each module class and each container built outside one. Built by `readers/source.py`."""
+
+    def of_type(self, kind: type[N]) -> Sequence[N]:
+        """Every node of exactly this type."""
+        return self.nodes.get(kind, [])  # type: ignore[return-value]  # the index is keyed by the type itself
+
+    def resolve(self, node: ast.AST | None) -> str:
+        """The dotted name that an expression stands for, through imports: "torch.nn.functional.relu".
+
+        A name that was not imported stands for itself ("self.bn", "model"); what is no dotted name gives "".
+        """
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        parts.append(self.imports.get(node.id, node.id))
+        return ".".join(reversed(parts))
+
+    def site(self, node: ast.AST) -> Site:
+        return Site(origin=self.origin_of(node))
+
+    def source(self, node: ast.AST) -> str:
+        """The node as written, comments and line breaks included."""
+        return ast.get_source_segment(self.text, node) or ast.unparse(node)
+
+    def enclosing(self, node: ast.AST, kinds: type[N] | tuple[type[N], ...]) -> N | None:
+        """The innermost node around this one of the given types; None at the top level."""
+        return next(self.ancestors(node, kinds), None)
+
+    def ancestors(self, node: ast.AST, kinds: type[N] | tuple[type[N], ...]) -> Iterator[N]:
+        """The nodes around this one of the given types, innermost first."""
+        parent = self.parents.get(node)
+        while parent is not None:
+            if isinstance(parent, kinds):
+                yield parent
+            parent = self.parents.get(parent)
+
+    def function_of(self, node: ast.AST) -> Function | None:
+        """The function whose body holds this node; None at the top level."""
+        return next((parent for parent in self.ancestors(node, ast.stmt) if isinstance(parent, FUNCTIONS)), None)
+
+    def class_of(self, node: ast.AST) -> ast.ClassDef | None:
+        """The class whose body holds this node; None outside one."""
+        return self.enclosing(node, ast.ClassDef)
