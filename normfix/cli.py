@@ -1,0 +1,89 @@
+"""The command line: finds the command that is asked for, runs it, and turns what goes wrong into an exit code.
+
+Exit codes: 0 nothing to report, 1 findings, 2 could not run; 130 interrupted, 141 when the reader of a pipe left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Collection, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from normfix.errors import UsageError
+
+COMMANDS = {
+    "lint": "find misused norms in source files and notebooks, without importing them",
+    "check": "find misused norms in a model, an ONNX file, an exported program or a checkpoint",
+    "fold": "fold batch norms into their neighbours, and prove it",
+    "swap": "replace the norms of a model, or of a source file, by another kind",
+    "drop-bias": "remove biases that a norm subtracts again, and prove it",
+    "verify": "prove that two models compute the same",
+    "inspect": "show every norm of a model: axes, elements per statistic, mode, neighbours",
+    "migrate": "rewrite a checkpoint for a model whose norms have changed",
+    "baseline": "record today's findings, to adopt the linter in an old repository",
+    "rule": "explain a rule",
+    "completion": "print the completion script of a shell",
+}
+"""Each command and what it does. `drop-bias` lives in `normfix/commands/drop_bias.py`, and so on."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError where argparse would print its usage and leave; its sub-commands do so too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def build_parser(complete: Collection[str]) -> argparse.ArgumentParser:
+    """The parser with these commands in full; of the others it knows the name and the purpose."""
+    parser = Parser(prog="normfix", description="Find misused normalization layers in PyTorch, and mend them.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, purpose in COMMANDS.items():
+        if name in complete:
+            import_module(f"normfix.commands.{name.replace('-', '_')}").add_parser(subparsers)
+        elif not complete:
+            subparsers.add_parser(name, help=purpose)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Raises UsageError."""
+    asked = [argument for argument in argv if not argument.startswith("-")][:1]
+    parser = build_parser([name for name in asked if name in COMMANDS])
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        from normfix import __version__
+
+        print(f"normfix {__version__}")
+        return 0
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    return int(arguments.run(arguments))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # not so where a test or a notebook stands in for it
+                stream.reconfigure(errors="backslashreplace")
+        code = run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Python flushes stdout once more on its way out; there is nobody left to read it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

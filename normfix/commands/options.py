@@ -1,0 +1,73 @@
+"""Options that several commands share, and the end that `lint` and `check` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from normfix.findings import Report, Severity
+
+REWRITE_FORMATS = ("full", "json")
+
+
+def codes(text: str) -> list[str]:
+    """The items of a list that is separated by commas, without blanks."""
+    return [code for code in text.replace(",", " ").split() if code]
+
+
+def add_format(parser: argparse.ArgumentParser, formats: Sequence[str] = REWRITE_FORMATS) -> None:
+    """`--output-format`, whose default is the first of `formats`."""
+    parser.add_argument(
+        "--output-format", choices=formats, default=formats[0], help="how to print the result (default: %(default)s)"
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """`--select`, `--extend-select`, `--ignore`, `--config`: which rules run. None where nothing was said."""
+    group = parser.add_argument_group("rules")
+    for name, purpose in (
+        ("select", "run only these rules: codes, prefixes of codes, or slugs, separated by commas"),
+        ("extend-select", "run these rules too"),
+        ("ignore", "do not run these rules"),
+    ):
+        group.add_argument(f"--{name}", type=codes, action="extend", metavar="RULES", help=purpose)
+    group.add_argument("--config", metavar="FILE", help="a TOML file to read in place of the nearest pyproject.toml")
+
+
+def add_verdict(parser: argparse.ArgumentParser) -> None:
+    """`--fail-on`, `--exit-zero`, `--show-undecided`, `--statistics`: what counts, and what is shown besides."""
+    group = parser.add_argument_group("result")
+    names = [str(severity) for severity in Severity]
+    group.add_argument("--fail-on", choices=names, help="least severity that makes the exit code 1 (default: warning)")
+    group.add_argument("--exit-zero", action="store_true", help="exit with 0 although there are findings")
+    group.add_argument("--show-undecided", action="store_true", help="print what was not decided, and why")
+    group.add_argument("--statistics", action="store_true", help="print how often each rule was met")
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """`--no-cache`."""
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
+
+
+def exit_code(report: Report, arguments: argparse.Namespace) -> int:
+    """0, 1 for findings at or above `--fail-on`, 2 where something could not be read."""
+    if report.errors:
+        return 2
+    least = Severity[(arguments.fail_on or "warning").upper()]
+    failed = any(finding.severity >= least for finding in report.findings)
+    return int(failed and not arguments.exit_zero)
+
+
+def finish(report: Report, arguments: argparse.Namespace) -> int:
+    """Print the report as the options ask for, and return the exit code."""
+    from normfix.reports import render
+
+    text = render(
+        report,
+        arguments.output_format,
+        show_undecided=arguments.show_undecided,
+        statistics=arguments.statistics,
+    )
+    sys.stdout.write(text)
+    return exit_code(report, arguments)
