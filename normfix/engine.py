@@ -11,15 +11,15 @@ A check is a generator in a file of its own, decorated with what it looks at:
 from __future__ import annotations
 
 import ast
-import pkgutil
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from normfix.findings import Abstention, Finding, Problem, Report, Severity, place
 from normfix.graph import LayerGraph, Undecided
+from normfix.records import dataclass, field, replace
 from normfix.script import Script
 
 Subject = Any
@@ -110,14 +110,13 @@ def checks() -> tuple[Check, ...]:
     from normfix import checks as folder
 
     found: list[Check] = []
-    for module in pkgutil.iter_modules(folder.__path__):
-        own = [
-            value
-            for value in vars(import_module(f"{folder.__name__}.{module.name}")).values()
-            if isinstance(value, Check)
-        ]
-        if not own and not module.name.startswith("_"):
-            raise RuntimeError(f"normfix/checks/{module.name}.py holds no check: decorate a generator")
+    for file in os.listdir(folder.__path__[0]):
+        name, suffix = os.path.splitext(file)
+        if suffix != ".py" or name == "__init__":
+            continue
+        own = [one for one in vars(import_module(f"{folder.__name__}.{name}")).values() if isinstance(one, Check)]
+        if not own and not name.startswith("_"):
+            raise RuntimeError(f"normfix/checks/{file} holds no check: decorate a generator")
         found += own
     return tuple(sorted(found, key=lambda check: check.rule.code))
 
@@ -152,8 +151,6 @@ def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -
 def _subjects(
     facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]
 ) -> Iterator[tuple[Check, Subject, Facts]]:
-    from dataclasses import replace
-
     by_subject: dict[str, list[Check]] = {}
     for check in selected:
         if facts.reader in check.rule.readers:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from enum import Enum, IntEnum
 
 from normfix.graph import Origin, Site
+from normfix.records import dataclass, field
 
 
 class Severity(IntEnum):
@@ -127,6 +127,8 @@ class Finding:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON; the remedy appears under the name of its class."""
+        from dataclasses import asdict
+
         plain = asdict(self)
         plain["severity"] = str(self.severity)
         plain["safety"] = self.safety.value

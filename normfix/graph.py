@@ -8,10 +8,10 @@ catches, so that a check abstains instead of guessing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from normfix import vocabulary
+from normfix.records import dataclass, field
 
 T = TypeVar("T")
 Shape = tuple[int, ...]

@@ -7,10 +7,10 @@ Letters: N batch, C channels, L sequence length, S product of the spatial sizes,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 from normfix.graph import Layer, Shape, Undecided
+from normfix.records import dataclass
 
 BATCH = frozenset(
     {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"}
@@ -84,8 +84,8 @@ def statistics(layer: Layer, shape: Shape, training: bool) -> tuple[Statistics, 
 def uses_input_statistics(layer: Layer, training: bool) -> bool:
     """Does this layer normalise with statistics of its input, in this mode. Raises `Undecided`.
 
-    BatchNorm does in training and whenever it has no buffers; InstanceNorm when `training or not
-    track_running_stats`; every other norm always, a frozen one never.
+    BatchNorm does in training and whenever it has no buffers, whatever its attribute `track_running_stats` says by
+    then; InstanceNorm when `training or not track_running_stats`; every other norm always, a frozen one never.
     """
     if layer.kind in FROZEN:
         return False
@@ -93,6 +93,8 @@ def uses_input_statistics(layer: Layer, training: bool) -> bool:
         return layer.flag("training")
     if layer.kind == "instance_norm":
         return layer.flag("use_input_stats")
+    if layer.kind in BATCH and layer.state:
+        return training or "running_mean" not in layer.state
     if layer.kind in BATCH or layer.kind in INSTANCE:
         return training or not layer.flag("track_running_stats")
     return True
@@ -113,11 +115,13 @@ def cancels_bias(layer: Layer) -> bool:
 
 def updates_statistics(layer: Layer) -> bool:
     """Does a forward pass in train mode move this layer's buffers. Raises `Undecided`."""
-    if layer.kind in SWITCH:
+    if layer.kind == "SwitchNorm1d":
         return True
-    if layer.kind == "batch_norm":
-        return layer.flag("training")
-    return layer.kind in TRACKING and layer.kind != "instance_norm" and layer.flag("track_running_stats")
+    if layer.kind in SWITCH:
+        return layer.flag("using_bn")
+    if layer.kind in ("batch_norm", "instance_norm"):
+        return uses_input_statistics(layer, training=True) and _is_given(layer, "running_mean")
+    return layer.kind in TRACKING and layer.flag("track_running_stats")
 
 
 def channels(layer: Layer) -> int:
@@ -162,6 +166,12 @@ def ranks(kind: str) -> tuple[int, ...]:
             return {"1d": (2, 3), "2d": (3, 4), "3d": (4, 5)}.get(kind[-2:], ())
         return _RANKS.get(kind[-2:], ())
     return ()
+
+
+def _is_given(layer: Layer, name: str) -> bool:
+    """Is a tensor passed to a functional norm; its values need not be known."""
+    argument = layer.argument(name)
+    return argument is not None and argument.value is not None
 
 
 def _need(layer: Layer, shape: Shape, rank: int) -> None:
