@@ -30,11 +30,13 @@ class Safety(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class SetArgument:
-    """Give a call the argument `name=value`; `value` is Python source."""
+    """Give the call at `site` the argument `name=value`; `value` is Python source."""
 
     site: Site
     name: str
     value: str
+    position: int | None = None
+    """Where it stands among the positional arguments already; None for a keyword, or for one that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class NameArgument:
     site: Site
     position: int
     name: str
+    later: tuple[str, ...] = ()
+    """Names for the positional arguments after it: none may follow a keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,48 @@ class CompleteCall:
 
 @dataclass(frozen=True, slots=True)
 class InsertStatement:
-    """Put the statement `text` on a line of its own, just before the statement at `site`."""
+    """Put the statement `text` on a line of its own, just before (or after) the statement that holds `site`."""
+
+    site: Site
+    text: str
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStatement:
+    """Drop the statement that holds `site`."""
+
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceExpression:
+    """Put `text` in place of the expression at `site`."""
 
     site: Site
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaceExpression:
-    """Put `text` in place of the expression at `site`."""
+class WrapExpression:
+    """Put `before` and `after` around the expression at `site`, which stays as written: `nn.ModuleList(` and `)`."""
+
+    site: Site
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddParameter:
+    """Give the function whose `def` is at `site` one more parameter; `text` is Python source: `mode=True`."""
+
+    site: Site
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceComment:
+    """Put `text` in place of the comment, or the part of one, at `site`; empty to drop it."""
 
     site: Site
     text: str
@@ -85,7 +122,28 @@ class Transform:
     name: str
 
 
-Remedy = SetArgument | NameArgument | RemoveArgument | CompleteCall | InsertStatement | ReplaceExpression | Transform
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several remedies of one finding, carried out all or none."""
+
+    site: Site
+    parts: tuple[Remedy, ...]
+
+
+Remedy = (
+    SetArgument
+    | NameArgument
+    | RemoveArgument
+    | CompleteCall
+    | InsertStatement
+    | RemoveStatement
+    | ReplaceExpression
+    | WrapExpression
+    | AddParameter
+    | ReplaceComment
+    | Transform
+    | Together
+)
 
 
 @dataclass(frozen=True, slots=True)
