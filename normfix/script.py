@@ -33,6 +33,8 @@ class Script:
     """The span of a node, in the columns and cells that users see."""
     graphs: list[LayerGraph] = field(default_factory=list)
     """One for each module class and each container built outside one. Built by `readers/source.py`."""
+    sibling: Callable[[str], Script | None] = field(default=lambda name: None)
+    """The script behind a dotted name, as `resolve` gives it, when a file beside this one defines that name."""
 
     def of_type(self, kind: type[N]) -> Sequence[N]:
         """Every node of exactly this type."""
