@@ -45,6 +45,12 @@ class Rule:
     """Is it on without being asked for."""
 
 
+UNUSED_SUPPRESSION = Rule("NF901", "unused-suppression", Severity.WARNING, readers=SOURCE)
+UNREADABLE_FILE = Rule("NF902", "unreadable-file", Severity.ERROR, readers=EVERYWHERE)
+TOOL_RULES = (UNUSED_SUPPRESSION, UNREADABLE_FILE)
+"""Rules about the run itself: no check finds them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a check may know beside its subject."""
@@ -124,7 +130,7 @@ def checks() -> tuple[Check, ...]:
 @cache
 def rules() -> Mapping[str, Rule]:
     """Every rule, by code."""
-    return {check.rule.code: check.rule for check in checks()}
+    return {rule.code: rule for rule in (*(check.rule for check in checks()), *TOOL_RULES)}
 
 
 def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -> Report:

@@ -220,11 +220,14 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     undecided: list[Abstention] = field(default_factory=list)
     errors: list[Failure] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+    """Texts that no file holds (standard input, an editor's buffer), by path: for code frames."""
 
     def extend(self, other: Report) -> None:
         self.findings += other.findings
         self.undecided += other.undecided
         self.errors += other.errors
+        self.sources |= other.sources
 
 
 def place(site: Site, path: str) -> tuple[str, Origin | None]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from normfix.findings import Report, Severity
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[Any]
+    """What `ArgumentParser.add_subparsers` gives."""
 
 REWRITE_FORMATS = ("full", "json")
 
@@ -61,13 +66,12 @@ def exit_code(report: Report, arguments: argparse.Namespace) -> int:
 
 def finish(report: Report, arguments: argparse.Namespace) -> int:
     """Print the report as the options ask for, and return the exit code."""
-    from normfix.reports import render
+    from normfix.reports import Options, colors, render
 
-    text = render(
-        report,
-        arguments.output_format,
-        show_undecided=arguments.show_undecided,
-        statistics=arguments.statistics,
-    )
-    sys.stdout.write(text)
+    shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout))
+    sys.stdout.write(render(report, arguments.output_format, shown))
+    said = {(finding.path, finding.message) for finding in report.findings}
+    for failure in report.errors:
+        if (failure.path, failure.reason) not in said:
+            sys.stderr.write(f"error: {failure.path}: {failure.reason}\n")
     return exit_code(report, arguments)

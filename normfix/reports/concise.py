@@ -1,0 +1,74 @@
+"""One line per finding: `path:line:column: warning[NF301] message`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from normfix.findings import Finding, Report, Severity
+from normfix.reports import Options
+from normfix.reports.colors import BOLD, CYAN, SEVERITIES, Painter
+
+_UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def render(report: Report, options: Options) -> str:
+    """The findings, a line each, and their number."""
+    paint = Painter(options.color)
+    lines = [f"{paint(place(one), BOLD)}: {title(one, paint)}\n" for one in report.findings]
+    return "".join(lines) + epilogue(report, options)
+
+
+def title(finding: Finding, paint: Painter) -> str:
+    """`warning[NF301] message`."""
+    severity = paint(f"{finding.severity}[{finding.code}]", SEVERITIES[finding.severity])
+    return f"{severity} {printable(finding.message)}"
+
+
+def place(finding: Finding) -> str:
+    """`path:line:column`, `path:cell 3:line:column` in a notebook, or the path of a module in a model."""
+    parts = [finding.path] if finding.path else []
+    if finding.cell is not None:
+        parts.append(f"cell {finding.cell}")
+    if finding.line is not None:
+        parts += [str(finding.line), str(finding.column)]
+    elif finding.module is not None:
+        parts.append(finding.module)
+    return printable(":".join(parts))
+
+
+def epilogue(report: Report, options: Options) -> str:
+    """What follows the findings: what was not decided, how often each rule was met, how many there are."""
+    paint = Painter(options.color)
+    lines = []
+    if options.show_undecided:
+        lines += [f"{one.where}: undecided[{one.code}] {one.reason}" for one in report.undecided]
+    if options.statistics:
+        lines += _statistics(report)
+    return "".join(f"{line}\n" for line in [*map(printable, lines), paint(summary(report), CYAN)])
+
+
+def summary(report: Report) -> str:
+    """`Found 1 error and 2 warnings`."""
+    counts = Counter(finding.severity for finding in report.findings)
+    parts = [f"{counts[one]} {_PLURALS[one][counts[one] > 1]}" for one in reversed(Severity) if counts[one]]
+    if not parts:
+        return "Nothing found"
+    return "Found " + (f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0])
+
+
+_PLURALS = {
+    Severity.ERROR: ("error", "errors"),
+    Severity.WARNING: ("warning", "warnings"),
+    Severity.INFO: ("note", "notes"),
+}
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could move the cursor of a terminal or fake other lines."""
+    return text.translate(_UNPRINTABLE)
+
+
+def _statistics(report: Report) -> list[str]:
+    counts = Counter((finding.code, finding.slug) for finding in report.findings)
+    width = len(str(max(counts.values(), default=0)))
+    return [f"{count:>{width}}  {code}  {slug}" for (code, slug), count in counts.most_common()]

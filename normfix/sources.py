@@ -1,0 +1,38 @@
+"""Bytes of a source file -> its text, as Python itself would decode them."""
+
+from __future__ import annotations
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_text(path: str) -> str:
+    """The text of a file, its newlines as they are. Raises OSError, or ValueError for bytes that do not decode."""
+    with open(path, "rb") as file:
+        return decode(file.read(), path)
+
+
+def decode(data: bytes, path: str) -> str:
+    """The text behind the bytes: UTF-8 unless a notebook's or a PEP 263 comment says otherwise; without its BOM.
+
+    Raises ValueError, with a sentence, for an unknown encoding or bytes that are not in it.
+    """
+    encoding = _declared(data) if not path.endswith(".ipynb") else "utf-8"
+    try:
+        return data.removeprefix(_BOM).decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"byte {data[error.start]:#04x} on line {line} is not valid {encoding}") from error
+
+
+def _declared(data: bytes) -> str:
+    head = data[:500]
+    if b"coding" not in head:
+        return "utf-8"
+    from io import BytesIO
+    from tokenize import detect_encoding
+
+    try:
+        encoding, _ = detect_encoding(BytesIO(data).readline)
+    except SyntaxError as error:
+        raise ValueError(str(error.msg)) from error
+    return encoding.removesuffix("-sig")
