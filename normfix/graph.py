@@ -110,6 +110,10 @@ class Layer:
     """The class whose code constructs this layer (source), or the type of the parent module (model)."""
     aliases: tuple[str, ...] = ()
     """Every module path under which this one object is registered."""
+    wrappers: tuple[str, ...] = ()
+    """Reparametrizations put on it in source: "weight_norm", "spectral_norm"."""
+    escapes: Unknown | None = None
+    """Set when it may be used, or is constructed, somewhere that the reader does not see."""
 
     def argument(self, name: str) -> Argument | None:
         """The argument as passed; None where the default is in force. Raises `Undecided` if it cannot be told."""
@@ -163,6 +167,8 @@ class Call:
     """For a norm: does it normalise with the statistics of its input and update its buffers."""
     escapes: Unknown | None = None
     """Set when the result goes somewhere that the reader does not see."""
+    branches: tuple[tuple[int, int], ...] = ()
+    """Which alternative of which branching it stands in, outermost first; empty where there is none."""
 
     @property
     def kind(self) -> str:
@@ -217,6 +223,8 @@ class LayerGraph:
         """Every call of a layer. Raises `Undecided` where there may be others."""
         if self.open is not None:
             raise Undecided(self.open.reason)
+        if layer.escapes is not None:
+            raise Undecided(f"`{layer.name}` may be used elsewhere: {layer.escapes.reason}")
         if self._calls is None:
             self._calls = {}
             for call in self.calls:
@@ -232,3 +240,9 @@ class LayerGraph:
         if len(readers) != 1 or self.is_output(call):
             raise Undecided(f"the output of `{call.layer.name}` has other readers")
         return readers[0]
+
+
+def exclusive(first: Call, second: Call) -> bool:
+    """Do these calls stand in different alternatives of one branching, so that one forward pass runs one of them."""
+    taken = dict(first.branches)
+    return any(taken.get(branching, alternative) != alternative for branching, alternative in second.branches)
