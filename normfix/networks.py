@@ -1,0 +1,208 @@
+"""What networks a source file defines and builds, and whether batch norm or dropout is in them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from normfix import norms, vocabulary
+from normfix.records import dataclass
+from normfix.script import FUNCTIONS, Function, Script
+from normfix.steps import Scope, base, dotted, functions, scope_of, scopes
+
+BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
+MODULE = "torch.nn.Module"
+WITH_BATCH_NORM = re.compile(
+    r"(se_?|legacy_se|gluon_|tf_|ecax?_|ig_|ssl_|swsl_|tv_|wide_|iresnet|i?)"
+    r"(resnet|resnext|res2net|res2next|resnest|densenet|mobilenet|mnasnet|mixnet|shufflenet|googlenet|inception|xception"
+    r"|efficientnet|regnet[xy]?_|ghostnet|hrnet|dla\d|dpn\d|rexnet|repvgg|hardcorenas|spnasnet|fbnet|lcnet|tinynet"
+    r"|deeplabv3|fcn_resnet|lraspp|senet|skresn|cspresn|cspdarknet|darknet|selecsls|vovnet|nasnet|pnasnet|vgg\d+_bn)"
+)
+WITHOUT_BATCH_NORM = re.compile(r"resnetv2|_gn$|_gn_|nf_|nfnet|_frn|_evo|resnet.*_bit|resnet.*_clip|resnet50x")
+LIBRARIES = ("torchvision.models", "timm", "segmentation_models_pytorch", "pretrainedmodels", "efficientnet_pytorch")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Is it in the network: True, False, or None where that is not known."""
+
+    batch_norm: bool | None
+    dropout: bool | None
+    frozen: bool = False
+    """Code of this network puts its batch norms in eval mode for good."""
+
+    @property
+    def sensitive(self) -> bool | None:
+        """Does eval() change what this network computes."""
+        if self.batch_norm or self.dropout:
+            return True
+        return False if self.batch_norm is False and self.dropout is False else None
+
+
+UNKNOWN = Contents(None, None)
+
+
+def is_module_class(script: Script, node: ast.ClassDef) -> bool:
+    """Does a class derive from nn.Module, as far as its names tell."""
+    return node in _module_classes(script)
+
+
+@lru_cache(maxsize=8)
+def _module_classes(script: Script) -> frozenset[ast.ClassDef]:
+    found: set[ast.ClassDef] = set()
+    size = -1
+    while len(found) != size:
+        size = len(found)
+        names = {node.name for node in found}
+        for node in script.of_type(ast.ClassDef):
+            if any(_is_module_base(script.resolve(one), names) for one in node.bases):
+                found.add(node)
+    return frozenset(found)
+
+
+def _is_module_base(name: str, own: set[str]) -> bool:
+    last = name.rpartition(".")[2]
+    return last in own or last.endswith(("Module", "PreTrainedModel")) or name.startswith("torch.nn.")
+
+
+def contents(script: Script, value: ast.expr | None) -> Contents:
+    """What is known of the network that an expression builds."""
+    if value is None:
+        return UNKNOWN
+    core = base(value)
+    if not isinstance(core, ast.Call):
+        return UNKNOWN
+    name = script.resolve(core.func)
+    definition = _definitions(script).get(dotted(core.func))
+    if definition is not None:
+        return _closure(script, definition)
+    if is_library_network(name, core):
+        return Contents(True, None) if _names_batch_norm(name, core) else UNKNOWN
+    if name.startswith("torch.nn."):
+        return _inside(script, [core])
+    other = script.sibling(name) if name else None
+    definition = _definitions(other).get(name.rpartition(".")[2]) if other is not None else None
+    return _closure(other, definition) if other is not None and definition is not None else UNKNOWN
+
+
+def is_library_network(name: str, call: ast.Call) -> bool:
+    """Is this a call that builds a network of a known library, in training mode."""
+    return name.startswith(LIBRARIES) or (name == "torch.hub.load" and "vision" in _first_string(call))
+
+
+def _names_batch_norm(name: str, call: ast.Call) -> bool:
+    words = [name.rpartition(".")[2].lower(), *(text.lower().rpartition("/")[2] for text in _strings(call))]
+    return any(WITH_BATCH_NORM.match(word) and not WITHOUT_BATCH_NORM.search(word) for word in words) and not any(
+        one.arg == "norm_layer" for one in call.keywords
+    )
+
+
+def _strings(call: ast.Call) -> Iterator[str]:
+    for value in (*call.args, *(one.value for one in call.keywords)):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield value.value
+
+
+def _first_string(call: ast.Call) -> str:
+    return next(_strings(call), "")
+
+
+@lru_cache(maxsize=16)
+def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
+    """Functions and classes at the top level, by name."""
+    return {node.name: node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))}
+
+
+def _closure(script: Script, start: ast.ClassDef | Function) -> Contents:
+    """What a class or function and all that it names in this file holds."""
+    table = _definitions(script)
+    seen: dict[ast.AST, None] = {start: None}
+    todo: list[ast.ClassDef | Function] = [start]
+    while todo:
+        for node in ast.walk(todo.pop()):
+            found = table.get(node.id) if isinstance(node, ast.Name) else None
+            if found is not None and found not in seen:
+                seen[found] = None
+                todo.append(found)
+    return _inside(script, list(seen))
+
+
+@lru_cache(maxsize=8)
+def _probes(script: Script) -> frozenset[ast.AST]:
+    """Names that are only compared with: those in the arguments of isinstance."""
+    calls = (one for one in script.of_type(ast.Call) if dotted(one.func) in ("isinstance", "issubclass", "type"))
+    return frozenset(node for call in calls for one in call.args for node in ast.walk(one))
+
+
+def _inside(script: Script, roots: list[ast.AST]) -> Contents:
+    batch_norm: bool | None = False
+    dropout: bool | None = False
+    freezes = False
+    probes, own = _probes(script), _definitions(script)
+    for node in (node for root in roots for node in ast.walk(root) if node not in probes):
+        if isinstance(node, ast.Name | ast.Attribute):
+            last = script.resolve(node).rpartition(".")[2]
+            if last in BATCH_NORMS and last not in own:
+                batch_norm = True
+            elif last in vocabulary.DROPOUTS and last not in own:
+                dropout = True
+        if isinstance(node, ast.Call) and _is_opaque(script, node, own):
+            if is_library_network(script.resolve(node.func), node) and _names_batch_norm(
+                script.resolve(node.func), node
+            ):
+                batch_norm = True
+            batch_norm, dropout = batch_norm or None, dropout or None
+        if isinstance(node, ast.ClassDef) and any(not _is_plain_base(script, one, own) for one in node.bases):
+            batch_norm, dropout = batch_norm or None, dropout or None
+        freezes = freezes or (isinstance(node, *[FUNCTIONS]) and node.name == "train")
+    return Contents(batch_norm, dropout, freezes)
+
+
+def _is_plain_base(script: Script, node: ast.expr, own: dict[str, ast.ClassDef | Function]) -> bool:
+    name = script.resolve(node)
+    return (
+        name in own or name.startswith("torch.nn.") or name.rpartition(".")[2] in ("LightningModule", "ABC", "object")
+    )
+
+
+def _is_opaque(script: Script, call: ast.Call, own: dict[str, ast.ClassDef | Function]) -> bool:
+    """May this call build a layer that the file does not show."""
+    name = script.resolve(call.func)
+    root = name.partition(".")[0]
+    imported = root in {one.partition(".")[0] for one in script.imports.values()} and name not in own
+    return imported and root not in ("torch", "math", "numpy", "einops", "typing", "functools", "collections", "copy")
+
+
+def batch_normed_networks(script: Script) -> Iterator[tuple[str, ast.expr, Scope]]:
+    """Each network with batch norm that the file builds outside a module class: its name, its value, its scope."""
+    for scope in scopes(script).values():
+        owner = script.class_of(scope.node)
+        if owner is not None and is_module_class(script, owner) and not _is_managed(script, owner):
+            continue
+        for name, values in scope.bound.items():
+            for value in values:
+                if value is not None and contents(script, value).batch_norm:
+                    yield name, value, scope
+
+
+def _is_managed(script: Script, owner: ast.ClassDef) -> bool:
+    return any(script.resolve(one).rpartition(".")[2] == "LightningModule" for one in owner.bases)
+
+
+def network_of(script: Script, node: ast.AST, name: str) -> ast.expr | None:
+    """The expression that built the network of this name: in the scope of a node, or at the top level."""
+    here = scope_of(script, node)
+    found = here.value(name)
+    if found is None and name not in here.bound and name not in here.parameters():
+        found = scopes(script)[script.tree].value(name)
+    return found
+
+
+def is_unit_test(script: Script) -> bool:
+    """Does the file test software: by its name, or by what it imports."""
+    file = script.path.replace("\\", "/").rpartition("/")[2]
+    roots = {name.partition(".")[0] for name in script.imports.values()}
+    named = file.startswith("test_") and any(one.name.startswith("test") for one in functions(script))
+    return file.endswith("_test.py") or file == "conftest.py" or named or bool(roots & {"pytest", "unittest"})

@@ -1,0 +1,81 @@
+"""Where an imported block is defined, among the files beside a source."""
+
+from pathlib import Path
+
+import pytest
+
+from normfix.readers import scripts
+from normfix.readers.siblings import Siblings
+
+FILES = {
+    "train.py": "",
+    "model.py": "class Net: pass\n",
+    "broken.py": "class (:\n",
+    "latin.py": b"# \xe9\nclass Net: pass\n",
+    "loop.py": "from loop import Net\n",
+    "pkg/__init__.py": "from .blocks import Block\nfrom .gone import Gone\n",
+    "pkg/blocks.py": "class Block: pass\ndef make(): pass\n",
+    "pkg/sub/__init__.py": "",
+    "pkg/sub/deep.py": "",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return tmp_path
+
+
+def found(folder: Path, path: str, name: str) -> str | None:
+    script = Siblings().finder(str(folder / path))(name)
+    return Path(script.path).relative_to(folder).as_posix() if script else None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        pytest.param("train.py", "torch.nn.Conv2d", id="a library"),
+        pytest.param("train.py", "other.Net", id="no such file"),
+        pytest.param("train.py", "model.Other", id="no such name"),
+        pytest.param("train.py", "broken.Net", id="a syntax error"),
+        pytest.param("train.py", "latin.Net", id="not UTF-8"),
+        pytest.param("train.py", "loop.Net", id="imports that go round"),
+        pytest.param("train.py", "pkg.Gone", id="re-exported from nowhere"),
+        pytest.param("train.py", "Net", id="no module"),
+    ],
+)
+def test_not_found(folder: Path, path: str, name: str) -> None:
+    assert found(folder, path, name) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "expected"),
+    [
+        pytest.param("train.py", "model.Net", "model.py", id="beside it"),
+        pytest.param("train.py", "pkg.blocks.make", "pkg/blocks.py", id="in a package"),
+        pytest.param("train.py", "pkg.Block", "pkg/blocks.py", id="re-exported"),
+        pytest.param("pkg/sub/deep.py", "..blocks.Block", "pkg/blocks.py", id="relative, one up"),
+        pytest.param("pkg/sub/deep.py", "..Block", "pkg/blocks.py", id="relative and re-exported"),
+        pytest.param("pkg/sub/deep.py", "pkg.blocks.Block", "pkg/blocks.py", id="absolute from inside the package"),
+    ],
+)
+def test_found(folder: Path, path: str, name: str, expected: str) -> None:
+    assert found(folder, path, name) == expected
+
+
+def test_a_file_is_read_once_and_its_path_is_recorded(folder: Path) -> None:
+    siblings = Siblings()
+    script = siblings.attach(scripts.read("from model import Net\n", str(folder / "train.py")))
+    assert script.sibling("model.Net") is script.sibling("model.Net") is not None
+    assert list(siblings.used) == [str(folder / "model.py")]
+
+
+def test_only_the_latest_stay_in_memory(folder: Path) -> None:
+    siblings = Siblings(size=1)
+    find = siblings.finder(str(folder / "train.py"))
+    first = find("model.Net")
+    find("pkg.blocks.make")
+    assert find("model.Net") is not first
