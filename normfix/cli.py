@@ -10,9 +10,12 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
 
 from normfix.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 COMMANDS = {
     "lint": "find misused norms in source files and notebooks, without importing them",

@@ -15,15 +15,19 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any
 
 from normfix.findings import Abstention, Finding, Problem, Report, Severity, place
 from normfix.graph import LayerGraph, Undecided
 from normfix.records import dataclass, field, replace
 from normfix.script import Script
 
-Subject = Any
-"""A Layer, a Call, a LayerGraph, an ast node or a Script, as the check subscribed."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Subject = Any
+    """A Layer, a Call, a LayerGraph, an ast node or a Script, as the check subscribed."""
+    Generator = Callable[[Subject, "Facts"], Iterator[Problem]]
 
 SOURCE = frozenset({"source"})
 LIVE = frozenset({"model"})
@@ -68,9 +72,6 @@ class Facts:
     world_size: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     """Settings of single rules, by slug."""
-
-
-Generator = Callable[[Subject, Facts], Iterator[Problem]]
 
 
 @dataclass(frozen=True, slots=True)

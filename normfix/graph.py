@@ -8,12 +8,15 @@ catches, so that a check abstains instead of guessing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 from normfix import vocabulary
 from normfix.records import dataclass, field
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 Shape = tuple[int, ...]
 
 

@@ -9,7 +9,7 @@ Type checkers see the original.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # typing takes 2.5 ms to import; type checkers know this name
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass

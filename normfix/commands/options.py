@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from normfix.findings import Report, Severity
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     Subparsers = argparse._SubParsersAction[Any]
     """What `ArgumentParser.add_subparsers` gives."""
 
