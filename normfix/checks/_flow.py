@@ -1,0 +1,47 @@
+"""How values flow between calls, as far as several checks need it."""
+
+from normfix import vocabulary
+from normfix.graph import Argument, Call, Layer, LayerGraph, Undecided, Unknown
+
+ELEMENTWISE = (
+    vocabulary.IDENTITIES
+    | vocabulary.DROPOUTS
+    | (vocabulary.ACTIVATIONS - {"GLU", "glu", "Softmax", "softmax", "LogSoftmax", "log_softmax", "Softmin", "softmin"})
+) - {"Softmax2d"}
+"""Calls after which every element still stands where it stood."""
+
+
+def sole_reader(call: Call, graph: LayerGraph) -> Call | None:
+    """The one call that reads this result, looking through identities; None where there are none or several.
+
+    Raises `Undecided` where others may read it.
+    """
+    readers = graph.readers(call)
+    if len(readers) != 1 or graph.is_output(call):
+        return None
+    reader = readers[0]
+    return sole_reader(reader, graph) if reader.kind in vocabulary.IDENTITIES else reader
+
+
+def same(first: Layer, name: str, second: Layer, other: str) -> bool:
+    """Have two hyper-parameters one value: equal where known, else written alike in one class. Raises `Undecided`."""
+    one, two = first.argument(name), second.argument(other)
+    if one is None or two is None:
+        return first.value(name) == second.value(other)
+    if isinstance(one.value, Unknown) or isinstance(two.value, Unknown):
+        if _written_alike(one, two) and first.owner == second.owner:
+            return True
+        raise Undecided(f"`{name}` of `{first.name}` and `{other}` of `{second.name}` are not known to be equal")
+    return one.value == two.value
+
+
+def _written_alike(one: Argument, two: Argument) -> bool:
+    """Is it the same expression, and one that gives the same value twice."""
+    return bool(one.text) and "(" not in one.text and "".join(one.text.split()) == "".join(two.text.split())
+
+
+def origin_of_channels(call: Call) -> Call:
+    """The call that made the channels of this tensor: upstream through elementwise calls. Raises `Undecided`."""
+    while call.kind in ELEMENTWISE:
+        call = call.producer()
+    return call

@@ -1,0 +1,61 @@
+"""NF101 positional-eps: a value meant for another parameter stands in `eps`, the second or third positional one."""
+
+from collections.abc import Iterator
+
+from normfix import norms, vocabulary
+from normfix.engine import Facts, Rule, on_layer
+from normfix.findings import NameArgument, Problem, Safety, Severity
+from normfix.graph import Argument, Layer
+
+RULE = Rule("NF101", "positional-eps", Severity.ERROR, readers={"source", "model", "onnx"})
+MODULES = frozenset(kind for kind in norms.NORMS if "eps" in vocabulary.signature(kind) and not kind.islower())
+BLATANT, STRIKING, UNUSUAL = 0.1, 0.05, 1e-2
+"""From this size on, eps is no guard against division by zero any more: 0.1 halves a variance of 0.1."""
+
+
+@on_layer(RULE, MODULES)
+def positional_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
+    """The output shrinks by sqrt(var / (var + eps)), in silence: constructors take a bool or an int for eps."""
+    eps = layer.argument("eps")
+    if eps is None:
+        return
+    width = next(iter(vocabulary.signature(layer.kind)))
+    severity = _severity(eps, layer.arguments.get(width), facts)
+    if severity is None:
+        return
+    shown = eps.text or repr(eps.value)
+    if eps.position is None:
+        yield Problem(
+            layer.site,
+            f"`{layer.name}` has an eps of `{shown}`, which shrinks its output: eps only guards the division",
+            help="Use the default of 1e-5, unless the weights were trained with this value",
+            severity=severity,
+        )
+        return
+    yield Problem(
+        layer.site,
+        f"`{layer.name}` takes `{shown}`, its positional argument {eps.position + 1}, as eps",
+        help="Name the argument: `momentum=`, `affine=` where that was meant, `eps=` to keep what runs now",
+        severity=severity,
+        remedy=NameArgument(layer.site, eps.position, "eps", later=_later(layer, eps.position)),
+        safety=Safety.SAFE,
+    )
+
+
+def _severity(eps: Argument, width: Argument | None, facts: Facts) -> Severity | None:
+    value, positional = eps.value, eps.position is not None
+    if isinstance(value, (bool, str)) or (positional and width is not None and eps.text and eps.text == width.text):
+        return Severity.ERROR
+    if not isinstance(value, (int, float)):
+        return None
+    if value >= BLATANT and (positional or facts.reader != "source"):
+        return Severity.ERROR
+    if value >= STRIKING:
+        return Severity.WARNING
+    return Severity.INFO if value > UNUSUAL else None
+
+
+def _later(layer: Layer, position: int) -> tuple[str, ...]:
+    passed = layer.arguments
+    names = vocabulary.positional(layer.kind)[position + 1 :]
+    return tuple(name for name in names if name in passed and passed[name].position is not None)

@@ -1,0 +1,87 @@
+"""NF301 bias-before-norm: a bias whose only reader is a norm that subtracts it again."""
+
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.checks._flow import same, sole_reader
+from normfix.checks._modes import frozen
+from normfix.engine import Facts, Rule, on_layer
+from normfix.findings import Problem, Safety, SetArgument, Severity, Transform
+from normfix.graph import Call, Layer, LayerGraph, Unknown
+from normfix.vocabulary import LINEAR, PRODUCERS
+
+RULE = Rule("NF301", "bias-before-norm", Severity.WARNING, readers={"source", "model", "onnx"})
+
+
+@on_layer(RULE, PRODUCERS)
+def bias_before_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
+    """The norm subtracts the mean of each channel, b included: norm(f(x) + b) = norm(f(x)), b constant per channel."""
+    norm = _cancelled_by(layer, facts.graph, facts)
+    if norm is None or not all(_cancelled_by(*twin, facts) for twin in _twins(layer, facts)):
+        return
+    source = facts.reader == "source"
+    bias = layer.argument("bias") if source else None
+    yield Problem(
+        layer.site,
+        f"`{layer.name}` adds a bias that `{norm.layer.name}` subtracts again: "
+        f"{norm.kind} removes the mean of each channel",
+        help="Pass `bias=False`; `normfix migrate` moves old checkpoints, which still hold the bias"
+        if source
+        else "Drop it with `normfix.drop_bias`, which shifts the running mean and keeps the output",
+        remedy=SetArgument(layer.site, "bias", "False", position=bias.position if bias else None)
+        if source
+        else Transform(layer.site, "drop_bias"),
+        safety=Safety.UNSAFE if source else Safety.DISPLAY,
+        related=[("the norm that subtracts it", norm.layer.site)],
+    )
+
+
+def _cancelled_by(layer: Layer, graph: LayerGraph, facts: Facts) -> Call | None:
+    """The norm that takes this layer's bias away at every call; None where one call needs it. Raises `Undecided`."""
+    norm = None
+    for call in graph.calls_of(layer):
+        norm = sole_reader(call, graph)
+        if norm is None or norm.kind not in norms.NORMS or not _has_own_bias(layer):
+            return None
+        if not norms.cancels_bias(norm.layer) or frozen(norm.layer, facts) or not _over_same_channels(call, norm):
+            return None
+    return norm
+
+
+def _has_own_bias(layer: Layer) -> bool:
+    """Is there a bias, and no other module that holds the same parameter."""
+    if not layer.state:
+        return layer.flag("bias")
+    bias = layer.state.get("bias")
+    return bias is not None and len(bias.names) <= max(1, len(layer.aliases))
+
+
+def _over_same_channels(call: Call, norm: Call) -> bool:
+    """Is the bias constant along each statistic: conv channels stand on axis 1, a linear layer's on the last one."""
+    shape = call.shape
+    if call.kind in LINEAR:
+        if norm.kind not in norms.BATCH or norm.kind[-2:] in ("2d", "3d"):
+            return False
+        # With rows (N, C) only: on (N, L, C) the norm runs over another axis than the bias.
+        return len(shape) == 2 if not isinstance(shape, Unknown) else _same_width(call.layer, norm.layer)
+    rank = int(call.kind[-2])
+    if norm.kind[-2:] in ("1d", "2d", "3d") and norm.kind[-2:] != f"{rank}d":
+        return False
+    unbatched = norm.kind in norms.INSTANCE and not isinstance(shape, Unknown) and len(shape) == rank + 1
+    return isinstance(shape, Unknown) or len(shape) == rank + 2 or unbatched
+
+
+def _same_width(linear: Layer, norm: Layer) -> bool:
+    """(N, L, C) would need a norm of L features, so equal widths mean (N, C), coincidences aside."""
+    return same(linear, "out_features", norm, "num_features")
+
+
+def _twins(layer: Layer, facts: Facts) -> Iterator[tuple[Layer, LayerGraph]]:
+    """Other layers that the same line of source constructs: in a loop, a helper, or another class that inlines it."""
+    origin = layer.site.origin
+    if origin is None or facts.script is None:
+        return
+    for graph in facts.script.graphs:
+        for other in graph.layers:
+            if other is not layer and other.site.origin == origin:
+                yield other, graph
