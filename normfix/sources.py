@@ -16,7 +16,7 @@ def decode(data: bytes, path: str) -> str:
 
     Raises ValueError, with a sentence, for an unknown encoding or bytes that are not in it.
     """
-    encoding = _declared(data) if not path.endswith(".ipynb") else "utf-8"
+    encoding = declared_encoding(data) if not path.endswith(".ipynb") else "utf-8"
     try:
         return data.removeprefix(_BOM).decode(encoding)
     except UnicodeDecodeError as error:
@@ -24,7 +24,8 @@ def decode(data: bytes, path: str) -> str:
         raise ValueError(f"byte {data[error.start]:#04x} on line {line} is not valid {encoding}") from error
 
 
-def _declared(data: bytes) -> str:
+def declared_encoding(data: bytes) -> str:
+    """The encoding that Python reads these bytes in. Raises ValueError for one that it does not know."""
     head = data[:500]
     if b"coding" not in head:
         return "utf-8"

@@ -1,0 +1,108 @@
+"""Rewriting a file so that, whatever happens, it is either the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The bytes of a file when it was read, and the file that its name led to through symlinks."""
+
+    path: Path
+    target: Path
+    data: bytes
+
+
+def read(path: str | Path) -> Snapshot:
+    """Raises OSError."""
+    target = Path(path).resolve()
+    return Snapshot(Path(path), target, target.read_bytes())
+
+
+def rewrite(old: Snapshot, data: bytes) -> None:
+    """Put `data` in place of the file, if it still holds what was read.
+
+    Written to a file beside it, which then takes its name, owner, mode and extended attributes. Raises OSError, also
+    when the file changed meanwhile, is read-only, or belongs to somebody else; it is then as it was.
+    """
+    status = old.target.stat()
+    if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(old.target, os.W_OK):
+        raise PermissionError("it is read-only")
+    _sweep(old.target)
+    with _beside(old.target) as (new, file):
+        with file:
+            file.write(data)
+            file.flush()
+            _copy_attributes(old.target, file.fileno(), status)
+            os.fsync(file.fileno())
+        if read(old.path) != old:
+            raise OSError("it changed while it was being fixed")
+        new.replace(old.target)
+    _sync_folder(old.target.parent)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in the same folder; gone afterwards unless it was renamed."""
+    path = target.with_name(f"{_stem(target)}{os.getpid()}-{os.urandom(4).hex()}")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield path, file
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _stem(target: Path) -> str:
+    """How the names of files beside this one begin; short, whatever its own name is."""
+    return f".normfix-{crc32(os.fsencode(target.name)):08x}-"
+
+
+def _copy_attributes(target: Path, descriptor: int, status: os.stat_result) -> None:
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
+        os.chown(descriptor, status.st_uid, status.st_gid)
+    if hasattr(os, "listxattr"):
+        with suppress(OSError):  # not every file system has them
+            for name in os.listxattr(target):
+                os.setxattr(descriptor, name, os.getxattr(target, name))
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed runs left beside this file."""
+    for path in target.parent.glob(f"{_stem(target)}*"):
+        process = path.name.split("-")[2]
+        if process.isdigit() and not _alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0 is a real one elsewhere
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that the new name survives a power failure, where the system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

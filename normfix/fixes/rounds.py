@@ -1,0 +1,148 @@
+"""Fixes one document: round after round until nothing is left to fix, each round checked before it counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from normfix.findings import Finding, InsertStatement, RemoveStatement, Report, Safety, Together
+from normfix.fixes.document import Document, Unit, document
+from normfix.fixes.plan import Edit, Plan
+from normfix.fixes.remedies import in_source, plan
+from normfix.fixes.source import Refused, Source, origin_of
+from normfix.fixes.verify import Broken, check_tree
+
+Lint = Callable[[str, str], Report]
+"""Text and path to report: `lint_source` with the settings of the run."""
+Left = tuple[Finding, str]
+ROUNDS = 200
+UNSAFE = "the fix may change what the code does: `--unsafe-fixes` makes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A document after its fixes."""
+
+    document: Document
+    report: Report
+    """What the linter says of it now."""
+    applied: Sequence[Finding]
+    left: Sequence[Left]
+    """Findings with a fix that was not made, and why."""
+
+    @property
+    def text(self) -> str:
+        return self.document.text
+
+
+@dataclass(slots=True)
+class _Round:
+    plans: list[tuple[Unit, Plan]] = field(default_factory=list)
+    spans: list[tuple[Unit, int, int]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+
+def fix_text(text: str, path: str, lint: Lint, *, unsafe: bool = False) -> Fixed:
+    """Fix a text as an editor holds it. Raises `Refused` and `Broken` as `fix` does."""
+    return fix(document(path, text.encode()), path, lint, unsafe=unsafe)
+
+
+def fix(start: Document, path: str, lint: Lint, *, unsafe: bool = False) -> Fixed:
+    """Make the safe fixes, and with `unsafe` those too.
+
+    Raises `Refused` for a document that cannot be read, `Broken` for a fix that failed its checks: the document is to
+    be left as it was.
+    """
+    now, report = start, lint(start.text, path)
+    applied: list[Finding] = []
+    seen = {start.data}
+    for _ in range(ROUNDS):
+        parsed = {unit: Source(text) for unit, text in now.units.items()} if _wanted(report.findings, unsafe) else {}
+        batch = _batch(parsed, report.findings, path, unsafe)
+        if not batch.findings:
+            return Fixed(now, report, applied, batch.left)
+        now = _carried_out(now, parsed, batch)
+        before, report = report, lint(now.text, path)
+        _check_gone(batch.findings, before, report)
+        applied += batch.findings
+        if now.data in seen:
+            raise Broken("the fixes undo one another")
+        seen.add(now.data)
+    raise Broken(f"the fixes do not come to an end in {ROUNDS} rounds")
+
+
+def allowed(finding: Finding, unsafe: bool) -> bool:
+    """Has the finding a fix in source that may be made."""
+    return in_source(finding.remedy) and finding.safety in (Safety.SAFE, *([Safety.UNSAFE] if unsafe else []))
+
+
+def _wanted(findings: Iterable[Finding], unsafe: bool) -> bool:
+    return any(allowed(finding, unsafe) for finding in findings)
+
+
+def _batch(parsed: Mapping[Unit, Source], findings: Sequence[Finding], path: str, unsafe: bool) -> _Round:
+    """As many fixes as do not touch one another; the others wait for the next round."""
+    batch = _Round()
+    for finding in findings:
+        if not in_source(finding.remedy) or finding.safety is Safety.DISPLAY:
+            continue
+        if not allowed(finding, unsafe):
+            batch.left.append((finding, UNSAFE))
+            continue
+        try:
+            _take(batch, parsed, finding, path)
+        except Refused as refused:
+            batch.left.append((finding, refused.reason))
+    return batch
+
+
+def _take(batch: _Round, parsed: Mapping[Unit, Source], finding: Finding, path: str) -> None:
+    remedy = finding.remedy
+    assert remedy is not None
+    origin = origin_of(remedy.site)
+    if origin.path != path or origin.cell not in parsed:
+        raise Refused(f"it would be fixed in {origin.path}")
+    if any(_of_statements(taken) for taken in batch.findings) or (batch.findings and _of_statements(finding)):
+        return
+    source = parsed[origin.cell]
+    made = plan(source, remedy)
+    site = source.range(remedy.site)
+    start, end = min(site[0], made.span[0]), max(site[1], made.span[1])
+    if any(unit == origin.cell and start <= last and first <= end for unit, first, last in batch.spans):
+        return
+    batch.plans.append((origin.cell, made))
+    batch.spans.append((origin.cell, start, end))
+    batch.findings.append(finding)
+
+
+def _of_statements(finding: Finding) -> bool:
+    """Such a fix has a round to itself: one `model.eval()` may settle several findings."""
+    return isinstance(finding.remedy, (InsertStatement, RemoveStatement, Together))
+
+
+def _carried_out(old: Document, parsed: Mapping[Unit, Source], batch: _Round) -> Document:
+    edits: dict[Unit, list[Edit]] = {}
+    for unit, made in batch.plans:
+        edits.setdefault(unit, []).extend(made.edits)
+    try:
+        new = old.edited(edits)
+    except Refused as refused:
+        raise Broken(refused.reason) from refused
+    for _, made in batch.plans:
+        made.intend()
+    for unit, text in new.units.items():
+        check_tree(parsed[unit].tree, text)
+    return new
+
+
+def _check_gone(fixed: Iterable[Finding], before: Report, after: Report) -> None:
+    was, now = Counter(map(_key, before.findings)), Counter(map(_key, after.findings))
+    for key, count in Counter(map(_key, fixed)).items():
+        if now[key] > was[key] - count:
+            raise Broken(f"{key[0]} is still found after its fix: {key[2]}")
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return finding.code, str(finding.severity), finding.message

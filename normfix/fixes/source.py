@@ -1,0 +1,150 @@
+"""Python text as an edit sees it: the tree, where each node starts and ends in characters, what holds what."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TypeVar
+
+from normfix.graph import Origin, Site
+
+N = TypeVar("N", bound=ast.AST)
+Place = tuple[ast.AST, str, int | None]
+"""Where a node hangs: its parent, the field, and the index there if the field is a list."""
+
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+class Refused(Exception):
+    """A remedy that cannot be carried out here. `reason` is one sentence; nothing was changed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Source:
+    """One parsed text. Raises `Refused` when Python cannot read it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tree = parse(text)
+        self.starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
+        self.places = dict(_places(self.tree))
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """Where the node starts and ends, in characters of the text."""
+        return (
+            self._offset(node.lineno, node.col_offset),  # type: ignore[attr-defined]  # statements and expressions only
+            self._offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
+        )
+
+    def range(self, site: Site) -> tuple[int, int]:
+        """Where a site starts and ends, in characters of the text."""
+        origin = origin_of(site)
+        if max(origin.line, origin.end_line) > len(self.starts):
+            raise Refused(f"line {origin.end_line} is not in the text")
+        start = self.starts[origin.line - 1] + origin.column - 1
+        end = self.starts[origin.end_line - 1] + origin.end_column - 1
+        if not 0 <= start <= end <= len(self.text):
+            raise Refused(f"line {origin.line}, column {origin.column} is not in the text")
+        return start, end
+
+    def find(self, site: Site, kind: type[N]) -> N:
+        """The node of this type that stands exactly at the site."""
+        wanted = self.range(site)
+        line = origin_of(site).line
+        for node in ast.walk(self.tree):
+            if isinstance(node, kind) and getattr(node, "lineno", 0) == line and self.span(node) == wanted:
+                # Before Python 3.12 nodes inside an f-string have made-up positions.
+                if any(isinstance(parent, ast.JoinedStr) for parent in self.ancestors(node)):
+                    raise Refused(f"line {line}: it stands inside an f-string")
+                return node
+        raise Refused(f"line {line}: no {kind.__name__} stands exactly there")
+
+    def statement(self, site: Site) -> ast.stmt:
+        """The smallest statement that holds the site."""
+        start, end = self.range(site)
+        found: ast.stmt | None = None
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.stmt):
+                first, last = self.span(node)
+                if first <= start and end <= last:
+                    found = node  # breadth first: a later one lies deeper
+        if found is None:
+            raise Refused(f"line {origin_of(site).line}: no statement stands there")
+        return found
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """What the node stands in, innermost first."""
+        while node in self.places:
+            node = self.places[node][0]
+            yield node
+
+    def line_around(self, offset: int) -> tuple[int, int]:
+        """Start and end of the line that holds the offset, its line break included."""
+        number = max(index for index, start in enumerate(self.starts) if start <= offset)
+        following = self.starts[number + 1 : number + 2]
+        return self.starts[number], following[0] if following else len(self.text)
+
+    def newline(self) -> str:
+        """The line break of this text: its first one."""
+        match = _NEWLINE.search(self.text)
+        return match.group() if match else "\n"
+
+    def replace(self, node: ast.AST, new: ast.AST) -> None:
+        """Put another node where this one hangs in the tree."""
+        parent, field, index = self.places[node]
+        if index is None:
+            setattr(parent, field, new)
+        else:
+            items = getattr(parent, field)
+            items[items.index(node)] = new
+
+    def _offset(self, line: int, column: int) -> int:
+        start = self.starts[line - 1]
+        # ast counts columns in UTF-8 bytes.
+        end = self.starts[line] if line < len(self.starts) else len(self.text)
+        head = self.text[start : min(end, start + column)]
+        if head.isascii():
+            return start + column
+        return start + len(head.encode()[:column].decode())
+
+
+def origin_of(site: Site) -> Origin:
+    """The span of a site. Raises `Refused` where it has none."""
+    if site.origin is None:
+        raise Refused("it has no place in the source")
+    return site.origin
+
+
+def parse(text: str) -> ast.Module:
+    """`ast.parse`, with every way to fail as `Refused`."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes are not our business
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Refused(f"Python cannot parse it: {error}") from error
+
+
+def expression(text: str) -> ast.expr:
+    """The tree of an expression that a remedy brings along. Raises `Refused`."""
+    body = parse(f"(\n{text}\n)").body
+    if len(body) != 1 or not isinstance(body[0], ast.Expr):
+        raise Refused(f"`{text}` is no expression")
+    return body[0].value
+
+
+def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, Place]]:
+    for parent in ast.walk(tree):
+        for field, value in ast.iter_fields(parent):
+            if isinstance(value, ast.AST):
+                yield value, (parent, field, None)
+            elif isinstance(value, list):
+                for index, item in enumerate(value):
+                    if isinstance(item, ast.AST):
+                        yield item, (parent, field, index)

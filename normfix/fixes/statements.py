@@ -1,0 +1,114 @@
+"""Edits of whole statements: one more beside another, one less, one more parameter."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from normfix.findings import AddParameter, InsertStatement, RemoveStatement
+from normfix.fixes.plan import Edit, Plan
+from normfix.fixes.source import Refused, Source, parse
+
+_BLANK = re.compile(r"[ \t\f]*")
+_REST = re.compile(r"[ \t\f]*(#[^\r\n]*)?(\r\n|\r|\n|$)")
+_MORE = re.compile(r"[ \t\f]*;")
+
+
+def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
+    """One more statement, on a line of its own where its neighbour has one."""
+    neighbour = source.statement(remedy.site)
+    new = parse(remedy.text).body
+    start, end = _span(source, neighbour)
+    _check_place(source, neighbour, start, remedy.after)
+    indent = _indent(source, start)
+    rest = _REST.match(source.text, end)
+    if indent is None or (remedy.after and rest is None):
+        edit = Edit(end, end, f"; {remedy.text}") if remedy.after else Edit(start, start, f"{remedy.text}; ")
+    elif not remedy.after:
+        edit = Edit(start - len(indent), start - len(indent), f"{indent}{remedy.text}{source.newline()}")
+    else:
+        assert rest is not None
+        line = f"{indent}{remedy.text}"
+        at_end = not rest.group(2)
+        text = f"{source.newline()}{line}" if at_end else f"{line}{source.newline()}"
+        edit = Edit(rest.end(), rest.end(), text)
+
+    def intend() -> None:
+        body = _body(source, neighbour)
+        index = body.index(neighbour) + remedy.after
+        body[index:index] = new
+
+    return Plan((edit,), intend)
+
+
+def remove_statement(source: Source, remedy: RemoveStatement) -> Plan:
+    """Drop a statement that has lines of its own; a comment behind it stays, the last one of a body becomes `pass`."""
+    gone = source.statement(remedy.site)
+    start, end = _span(source, gone)
+    indent = _indent(source, start)
+    rest = _REST.match(source.text, end)
+    if indent is None or rest is None:
+        raise Refused("the statement shares its line with another one")
+    if "#" in source.text[start:end]:
+        raise Refused("a comment may stand inside the statement")
+    body = _body(source, gone)
+    alone = len(body) == 1
+
+    def intend() -> None:
+        body[body.index(gone) : body.index(gone) + 1] = [ast.Pass()] if alone else []
+
+    if alone:
+        return Plan((Edit(start, end, "pass"),), intend)
+    if rest.group(1):
+        return Plan((Edit(start, rest.start(1), ""),), intend)
+    return Plan((Edit(start - len(indent), rest.end(), ""),), intend)
+
+
+def add_parameter(source: Source, remedy: AddParameter) -> Plan:
+    """`def train(self)` becomes `def train(self, mode=True)`; only behind plain parameters."""
+    function = source.statement(remedy.site)
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        raise Refused("no function is defined there")
+    arguments = function.args
+    if not arguments.args or arguments.defaults or arguments.vararg or arguments.kwonlyargs or arguments.kwarg:
+        raise Refused(f"`{function.name}` has other parameters than plain ones")
+    [lambda_] = [node for node in ast.walk(parse(f"lambda {remedy.text}: 0")) if isinstance(node, ast.Lambda)]
+    end = source.span(arguments.args[-1])[1]
+
+    def intend() -> None:
+        arguments.args += lambda_.args.args
+        arguments.defaults += lambda_.args.defaults
+
+    return Plan((Edit(end, end, f", {remedy.text}"),), intend)
+
+
+def _span(source: Source, statement: ast.stmt) -> tuple[int, int]:
+    """From the first decorator to the end."""
+    start, end = source.span(statement)
+    decorators = getattr(statement, "decorator_list", [])
+    if decorators:
+        start = source.text.rindex("@", 0, source.span(decorators[0])[0])
+    return start, end
+
+
+def _indent(source: Source, start: int) -> str | None:
+    """What stands before a statement on its line; None when that is more than blanks."""
+    line = source.line_around(start)[0]
+    blank = _BLANK.match(source.text, line)
+    return source.text[line:start] if blank is not None and blank.end() >= start else None
+
+
+def _body(source: Source, statement: ast.stmt) -> list[ast.stmt]:
+    parent, field, _ = source.places[statement]
+    body: list[ast.stmt] = getattr(parent, field)
+    return body
+
+
+def _check_place(source: Source, neighbour: ast.stmt, start: int, after: bool) -> None:
+    if after:
+        return
+    parent, field, _ = source.places[neighbour]
+    if isinstance(parent, ast.If) and field == "orelse" and source.text.startswith("elif", start):
+        raise Refused("no statement fits before an `elif`")
+    if isinstance(neighbour, ast.ImportFrom) and neighbour.module == "__future__":
+        raise Refused("no statement fits before an import from `__future__`")
