@@ -12,22 +12,7 @@ from normfix.steps import dotted, scopes, subject
 RULE = Rule("NF403", "uncalled-mode", Severity.ERROR, readers=SOURCE)
 MODES = frozenset({"eval", "train"})
 METHODS = MODES | {"cuda", "cpu", "half", "zero_grad"}
-DATA = (
-    "eval",
-    "data",
-    "index",
-    "split",
-    "env",
-    "config",
-    "cfg",
-    "arg",
-    "opt",
-    "param",
-    "phase",
-    "mode",
-    "task",
-    "fold",
-)
+DATA = "eval data index split env config cfg arg opt param phase task fold".split()
 """Parts of names that hold something called `train` or `eval` without being a module."""
 
 
