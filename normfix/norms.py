@@ -17,6 +17,8 @@ BATCH = frozenset(
     | {"SyncBatchNorm", "timm.BatchNormAct2d", "timm.SyncBatchNormAct", "batch_norm"}
 )
 """Statistics per channel over N and S while training; buffers in eval."""
+SYNCHRONISED = frozenset({"SyncBatchNorm", "timm.SyncBatchNormAct"})
+"""Batch norms whose statistics run over all processes."""
 FROZEN = frozenset({"torchvision.FrozenBatchNorm2d", "timm.FrozenBatchNormAct2d"})
 """A per-channel affine map from buffers, in either mode."""
 INSTANCE = frozenset(

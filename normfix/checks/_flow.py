@@ -11,16 +11,32 @@ ELEMENTWISE = (
 """Calls after which every element still stands where it stood."""
 
 
+def final_readers(call: Call, graph: LayerGraph) -> list[Call]:
+    """The calls that read this result, looking through identities; empty where it is an output of the network.
+
+    Raises `Undecided` where others may read it.
+    """
+    if graph.is_output(call):
+        return []
+    found: list[Call] = []
+    for reader in graph.readers(call):
+        if reader.kind not in vocabulary.IDENTITIES:
+            found.append(reader)
+            continue
+        behind = final_readers(reader, graph)
+        if not behind:
+            return []
+        found += behind
+    return found
+
+
 def sole_reader(call: Call, graph: LayerGraph) -> Call | None:
     """The one call that reads this result, looking through identities; None where there are none or several.
 
     Raises `Undecided` where others may read it.
     """
-    readers = graph.readers(call)
-    if len(readers) != 1 or graph.is_output(call):
-        return None
-    reader = readers[0]
-    return sole_reader(reader, graph) if reader.kind in vocabulary.IDENTITIES else reader
+    readers = final_readers(call, graph)
+    return readers[0] if len(readers) == 1 else None
 
 
 def same(first: Layer, name: str, second: Layer, other: str) -> bool:

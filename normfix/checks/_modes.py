@@ -24,9 +24,12 @@ def trains(layer: Layer, facts: Facts) -> bool:
 
 def frozen(layer: Layer, facts: Facts) -> bool:
     """Is this layer kept in eval mode while the network around it trains. Raises `Undecided`."""
-    if facts.reader == "source" and _keeps_layers_in_eval(layer.owner or facts.graph.name, facts):
-        raise Undecided(f"`{layer.owner or facts.graph.name}` overrides `train`, and may keep `{layer.name}` in eval")
-    return layer.training is False and any(other.training is True for other in facts.graph.layers)
+    if layer.training is not False:
+        owner = layer.owner or facts.graph.name
+        if facts.reader == "source" and _keeps_layers_in_eval(owner, facts):
+            raise Undecided(f"`{owner}` overrides `train`, and may keep `{layer.name}` in eval")
+        return False
+    return facts.reader == "source" or any(other.training is True for other in facts.graph.layers)
 
 
 def takes_statistics(layer: Layer, facts: Facts) -> bool:
@@ -71,6 +74,12 @@ def _keeps_layers_in_eval(name: str, facts: Facts) -> bool:
     )
 
 
-def statistics(call: Call, facts: Facts) -> tuple[norms.Statistics, ...]:
-    """What this norm call takes of its input in the mode and batch of the planned run. Raises `Undecided`."""
-    return norms.statistics(call.layer, planned(call.input_shape(), facts), takes_statistics(call.layer, facts))
+def elements(call: Call, facts: Facts) -> list[int]:
+    """How many elements stand behind each of the statistics that this norm call takes in the planned run.
+
+    Raises `Undecided`.
+    """
+    shape = planned(call.input_shape(), facts)
+    processes = facts.world_size or 1 if call.kind in norms.SYNCHRONISED else 1
+    training = takes_statistics(call.layer, facts)
+    return [one.elements * processes for one in norms.statistics(call.layer, shape, training)]

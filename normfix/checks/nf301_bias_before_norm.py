@@ -1,13 +1,15 @@
 """NF301 bias-before-norm: a bias whose only reader is a norm that subtracts it again."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from normfix import norms
-from normfix.checks._flow import same, sole_reader
+from normfix.checks._flow import final_readers, same
 from normfix.checks._modes import frozen
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import Problem, Safety, SetArgument, Severity, Transform
-from normfix.graph import Call, Layer, LayerGraph, Unknown
+from normfix.graph import Call, Layer, LayerGraph, Origin, Unknown
+from normfix.script import Script
 from normfix.vocabulary import LINEAR, PRODUCERS
 
 RULE = Rule("NF301", "bias-before-norm", Severity.WARNING, readers={"source", "model", "onnx"})
@@ -37,15 +39,20 @@ def bias_before_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
 
 
 def _cancelled_by(layer: Layer, graph: LayerGraph, facts: Facts) -> Call | None:
-    """The norm that takes this layer's bias away at every call; None where one call needs it. Raises `Undecided`."""
-    norm = None
+    """A norm that takes this layer's bias away, where every reader at every call does. Raises `Undecided`."""
+    found = None
     for call in graph.calls_of(layer):
-        norm = sole_reader(call, graph)
-        if norm is None or norm.kind not in norms.NORMS or not _has_own_bias(layer):
+        readers = final_readers(call, graph)
+        if not readers or any(reader.kind not in norms.NORMS for reader in readers) or not _has_own_bias(layer):
             return None
-        if not norms.cancels_bias(norm.layer) or frozen(norm.layer, facts) or not _over_same_channels(call, norm):
+        if not all(_cancels(norm, call, facts) for norm in readers):
             return None
-    return norm
+        found = readers[0]
+    return found
+
+
+def _cancels(norm: Call, call: Call, facts: Facts) -> bool:
+    return norms.cancels_bias(norm.layer) and not frozen(norm.layer, facts) and _over_same_channels(call, norm)
 
 
 def _has_own_bias(layer: Layer) -> bool:
@@ -78,10 +85,18 @@ def _same_width(linear: Layer, norm: Layer) -> bool:
 
 def _twins(layer: Layer, facts: Facts) -> Iterator[tuple[Layer, LayerGraph]]:
     """Other layers that the same line of source constructs: in a loop, a helper, or another class that inlines it."""
-    origin = layer.site.origin
-    if origin is None or facts.script is None:
-        return
-    for graph in facts.script.graphs:
-        for other in graph.layers:
-            if other is not layer and other.site.origin == origin:
+    if layer.site.origin is not None and facts.script is not None:
+        for other, graph in _constructed(facts.script)[layer.site.origin]:
+            if other is not layer:
                 yield other, graph
+
+
+@lru_cache(maxsize=1)
+def _constructed(script: Script) -> dict[Origin, list[tuple[Layer, LayerGraph]]]:
+    """The layers of all graphs of a file, by the line that constructs them."""
+    found: dict[Origin, list[tuple[Layer, LayerGraph]]] = {}
+    for graph in script.graphs:
+        for layer in graph.layers:
+            if layer.site.origin is not None:
+                found.setdefault(layer.site.origin, []).append((layer, graph))
+    return found

@@ -1,0 +1,109 @@
+"""NF201 wrong-normalized-shape: a norm over trailing axes that are not the ones it was built for."""
+
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.checks._flow import origin_of_channels, same
+from normfix.checks._modes import example_batch
+from normfix.engine import Facts, Rule, on_call
+from normfix.findings import Problem, Severity
+from normfix.graph import Call, Shape, Undecided, Unknown
+from normfix.vocabulary import CONVOLUTIONS, LINEAR, TRANSPOSED_CONVOLUTIONS
+
+RULE = Rule("NF201", "wrong-normalized-shape", Severity.ERROR, readers={"source", "model", "onnx"})
+TRAILING = norms.LAYER | norms.RMS
+WIDTHS = {**dict.fromkeys(LINEAR, "out_features"), "Embedding": "embedding_dim"}
+"""Layers that make the last axis, and the parameter that says how long it is."""
+CONV = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
+
+
+@on_call(RULE, TRAILING)
+def wrong_normalized_shape(call: Call, facts: Facts) -> Iterator[Problem]:
+    """LayerNorm counts its axes from the end; the channels of a convolution stand on axis 1."""
+    for fact, remedy in (_over_width(call), _other_sizes(call), _over_batch(call, facts)):
+        if fact:
+            yield Problem(call.layer.site, f"`{call.layer.name}` {fact}", help=remedy)
+            return
+
+
+def _over_width(call: Call) -> tuple[str, str]:
+    """Conv -> LayerNorm(C): it runs over the last axis, and only runs at all where that is C elements long."""
+    maker = _maker(call)
+    if maker is None or maker.kind not in CONV or not _is_built_for_channels(call, maker):
+        return "", ""
+    shape, axis = maker.shape, _channel_axis(maker)
+    hidden = isinstance(shape, tuple) and axis > 0 and shape[-1] == shape[axis]
+    return (
+        f"normalises the last axis of what `{maker.layer.name}` makes, but was built for its channels, on axis 1"
+        + (": it runs only because both are equally long in this input" if hidden else ""),
+        "Use `GroupNorm(1, channels)`, or move the channels last around it: `permute(0, 2, 3, 1)` and back",
+    )
+
+
+def _channel_axis(maker: Call) -> int:
+    """Axis 1 of batched input, axis 0 of unbatched."""
+    return len(maker.shape) - int(maker.kind[-2]) - 1 if isinstance(maker.shape, tuple) else 1
+
+
+def _is_built_for_channels(call: Call, maker: Call) -> bool:
+    try:
+        sizes = norms.normalized_shape(call.layer)
+    except Undecided:
+        written = call.kind in ("LayerNorm", "RMSNorm")
+        return written and same(call.layer, "normalized_shape", maker.layer, "out_channels")
+    if isinstance(maker.shape, tuple):
+        return sizes == (maker.shape[_channel_axis(maker)],)
+    return len(sizes) == 1 and sizes[0] == maker.layer.value("out_channels")
+
+
+def _other_sizes(call: Call) -> tuple[str, str]:
+    """Linear -> LayerNorm of another width: raises at the first batch."""
+    maker = _maker(call)
+    if maker is None or maker.kind not in WIDTHS:
+        return "", ""
+    sizes, width = norms.normalized_shape(call.layer), maker.layer.integer(WIDTHS[maker.kind])
+    if sizes[-1] == width:
+        return "", ""
+    return (
+        f"normalises {sizes[-1]} elements, but `{maker.layer.name}` makes {width}",
+        f"Pass `normalized_shape={width}`",
+    )
+
+
+def _over_batch(call: Call, facts: Facts) -> tuple[str, str]:
+    """All axes, the batch among them: the output of a sample depends on the others, and the batch size is fixed."""
+    source = call.inputs[0] if call.inputs else None
+    if not isinstance(source, Call) or isinstance(source.shape, Unknown):
+        return "", ""
+    sizes = norms.normalized_shape(call.layer)
+    if len(sizes) < 2 or sizes != source.shape or not _has_batch_axis(source, source.shape, facts):
+        return "", ""
+    return (
+        f"normalises all axes of {source.shape}, the batch among them: samples change each other's output",
+        f"Pass `normalized_shape={list(sizes[1:])}`",
+    )
+
+
+def _has_batch_axis(source: Call, shape: Shape, facts: Facts) -> bool:
+    """Is axis 0 known to be the batch: it follows the inputs, and a convolution upstream took them as batched."""
+    if shape[0] != example_batch(facts):
+        return False
+    if facts.batch_size is not None:
+        return True
+    upstream, seen = [source], {id(source)}
+    while upstream:
+        call = upstream.pop()
+        if call.kind in CONV and isinstance(call.shape, tuple) and len(call.shape) == int(call.kind[-2]) + 2:
+            return True
+        for earlier in call.inputs:
+            if isinstance(earlier, Call) and id(earlier) not in seen:
+                seen.add(id(earlier))
+                upstream.append(earlier)
+    return False
+
+
+def _maker(call: Call) -> Call | None:
+    try:
+        return origin_of_channels(call.producer())
+    except Undecided:
+        return None
