@@ -1,15 +1,16 @@
-"""Source lint: paths -> text -> facts -> findings. Nothing that is linted is imported or executed."""
+"""Source lint: the paths of a run -> its report. Nothing that is linted is imported or executed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from normfix import discovery, engine, sources
-from normfix.engine import UNREADABLE_FILE, Check, Facts
+from normfix import discovery
+from normfix.engine import UNREADABLE_FILE
 from normfix.errors import UsageError
-from normfix.findings import Failure, Finding, Report
-from normfix.script import Script
-from normfix.selection import selected
+from normfix.examine import Plan, examine_file, examine_text
+from normfix.findings import Failure, Report
+from normfix.readers.siblings import Siblings
+from normfix.selection import codes
 
 
 def lint(
@@ -26,11 +27,12 @@ def lint(
     """
     if isinstance(paths, str):
         raise UsageError(f"cannot lint `{paths}`: `paths` is a list, as in `lint([{paths!r}])`")
-    checks = selected(select, extend_select, ignore)
+    plan = Plan(codes(select, extend_select, ignore))
     report = Report()
     files = discovery.find(paths)
+    siblings = Siblings()
     for file in files:
-        report.extend(lint_file(file, checks))
+        report.extend(examine_file(file, plan, siblings))
     return _judge(report, len(files))
 
 
@@ -43,50 +45,10 @@ def lint_source(
     ignore: Iterable[str] = (),
 ) -> Report:
     """Lint one text, as an editor holds it. `path` names it in the report; `.ipynb` makes it a notebook."""
-    report = lint_text(text, path, selected(select, extend_select, ignore))
+    siblings = None if path.startswith("<") else Siblings()
+    report = examine_text(text, path, Plan(codes(select, extend_select, ignore)), siblings)
     report.sources[path] = text
     return _judge(report, 1)
-
-
-def lint_file(path: str, checks: Iterable[Check]) -> Report:
-    """The report of one file."""
-    try:
-        text = sources.read_text(path)
-    except OSError as error:
-        return _unreadable(path, f"cannot be opened: {error.strerror or error}")
-    except ValueError as error:
-        return _unreadable(path, f"cannot be decoded: {error}")
-    return lint_text(text, path, checks)
-
-
-def lint_text(text: str, path: str, checks: Iterable[Check]) -> Report:
-    """The report of one text."""
-    from normfix.readers.source import graphs
-
-    try:
-        script = _script(text, path)
-    except SyntaxError as error:
-        return _unreadable(path, f"cannot be parsed: {error.msg}", error.lineno, error.offset)
-    except ValueError as error:
-        return _unreadable(path, f"cannot be parsed: {error}")
-    script.graphs = graphs(script)
-    return engine.run(Facts("source", path, script=script), checks, script.graphs)
-
-
-def _script(text: str, path: str) -> Script:
-    if path.endswith(".ipynb"):
-        from normfix.readers import notebook
-
-        return notebook.read(text, path)
-    from normfix.readers import scripts
-
-    return scripts.read(text, path)
-
-
-def _unreadable(path: str, message: str, line: int | None = None, column: int | None = None) -> Report:
-    rule = UNREADABLE_FILE
-    column = max(column or 1, 1) if line is not None else None
-    return Report([Finding(rule.code, rule.slug, rule.severity, message, path, line, column)])
 
 
 def _judge(report: Report, files: int) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from normfix.engine import Check, Rule, checks, rules
+from normfix.engine import UNREADABLE_FILE, Check, Rule, checks, rules
 from normfix.errors import UsageError
 
 _DEFAULT, _ALL, _EXACT = 1, 2, 100
@@ -15,14 +15,15 @@ def codes(
 ) -> frozenset[str]:
     """The codes that remain. As in ruff the more specific word wins, and `ignore` between equals.
 
-    `select` None stands for the rules that are on by default. Raises UsageError for a word that names no rule.
+    `select` None stands for the rules that are on by default. An unreadable file is reported whatever was selected,
+    unless it is ignored. Raises UsageError for a word that names no rule.
     """
     wanted, unwanted = [*(select or ()), *extend_select], list(ignore)
     for word in (*wanted, *unwanted):
         require_known(word)
     chosen = set()
     for rule in rules().values():
-        default = _DEFAULT if select is None and rule.enabled else 0
+        default = _DEFAULT if rule is UNREADABLE_FILE or (select is None and rule.enabled) else 0
         if max(default, reach(rule, wanted)) > reach(rule, unwanted):
             chosen.add(rule.code)
     return frozenset(chosen)

@@ -1,0 +1,80 @@
+"""One source, from its text to its report: read, build the graphs, run the checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+
+from normfix import engine, sources
+from normfix.engine import UNREADABLE_FILE, Facts
+from normfix.findings import Failure, Finding, Report
+from normfix.readers.siblings import Siblings
+from normfix.records import dataclass, field
+from normfix.script import Script
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is looked for in a source."""
+
+    codes: Collection[str]
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Settings of single rules, by slug."""
+
+
+def examine_file(path: str, plan: Plan, siblings: Siblings) -> Report:
+    """The report of one file, whatever happens: an error of normfix itself costs this file only."""
+    try:
+        text = sources.read_text(path)
+    except OSError as error:
+        return _unreadable(path, f"cannot be opened: {error.strerror or error}", plan)
+    except ValueError as error:
+        return _unreadable(path, f"cannot be decoded: {error}", plan)
+    try:
+        return examine_text(text, path, plan, siblings)
+    except Exception as error:
+        return Report(errors=[Failure(path, f"normfix failed on this file: {_describe(error)}")])
+
+
+def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = None) -> Report:
+    """The report of one text. `siblings` finds what it imports from the files beside it."""
+    from normfix.readers.source import graphs
+
+    try:
+        script = _read(text, path)
+    except SyntaxError as error:
+        return _unreadable(path, f"cannot be parsed: {error.msg}", plan, error.lineno, error.offset)
+    except ValueError as error:
+        return _unreadable(path, f"cannot be parsed: {error}", plan)
+    if siblings is not None:
+        siblings.attach(script)
+    script.graphs = graphs(script)
+    checks = [check for check in engine.checks() if check.rule.code in plan.codes]
+    return engine.run(Facts("source", path, script=script, options=plan.options), checks, script.graphs)
+
+
+def _read(text: str, path: str) -> Script:
+    if path.endswith(".ipynb"):
+        from normfix.readers import notebook
+
+        return notebook.read(text, path)
+    from normfix.readers import scripts
+
+    return scripts.read(text, path)
+
+
+def _unreadable(path: str, message: str, plan: Plan, line: int | None = None, column: int | None = None) -> Report:
+    rule = UNREADABLE_FILE
+    if rule.code not in plan.codes:
+        return Report()
+    column = max(column or 1, 1) if line is not None else None
+    return Report([Finding(rule.code, rule.slug, rule.severity, message, path, line, column)])
+
+
+def _describe(error: Exception) -> str:
+    """The type of an error, what it says, and the line that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    return f"{type(error).__name__}: {error}{place}"
