@@ -17,7 +17,7 @@ from functools import cache
 from importlib import import_module
 
 from normfix.findings import Abstention, Finding, Problem, Report, Severity, place
-from normfix.graph import LayerGraph, Undecided
+from normfix.graph import LayerGraph, Site, Undecided
 from normfix.records import dataclass, field, replace
 from normfix.script import Script
 
@@ -206,7 +206,7 @@ def _where(subject: Subject, facts: Facts) -> str:
     if isinstance(subject, ast.AST) and facts.script is not None:
         return f"{facts.path}:{getattr(subject, 'lineno', 1)}"
     site = getattr(subject, "site", None)
-    if site is not None and site.origin is not None:
+    if isinstance(site, Site) and site.origin is not None:
         return f"{site.origin.path}:{site.origin.line}"
     name = getattr(getattr(subject, "layer", subject), "name", "")
     return f"{facts.path}:{name}" if name and facts.path else str(name or facts.path)

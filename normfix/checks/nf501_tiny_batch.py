@@ -1,70 +1,88 @@
-"""NF501 tiny-batch: batch norm trained on batches whose statistics are mostly noise."""
+"""NF501 tiny-batch: batch norm trained on a handful of samples at a time.
+
+ImageNet error of a ResNet-50 at 32, 16, 8, 4, 2 samples per device (Wu and He 2018): with batch norm 23.6, 23.7,
+24.8, 27.3, 34.7 %; with group norm 24.1, 24.2, 24.0, 24.2, 24.1 %.
+"""
 
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._modes import example_batch, trains
-from normfix.engine import Facts, Rule, on_graph
-from normfix.findings import Problem, Severity, Transform
-from normfix.graph import Layer, LayerGraph, Undecided
+from normfix.checks._loaders import batch_size, feeds_training, loaders, unbatches
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
+from normfix.findings import Problem, Safety, Severity, Transform
+from normfix.graph import LayerGraph, Undecided
+from normfix.networks import batch_normed_networks, contents
+from normfix.script import Script
+from normfix.steps import dotted, effects
 
-RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers={"source", "model"})
+RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers=SOURCE | LIVE)
 SEVERE, SMALL = 2, 8
-"""Error of ResNet-50 on ImageNet with batch norm at 32, 16, 8, 4, 2 images a device: 23.6, 23.7, 24.8, 27.3, 34.7 %;
-with group norm 24.1, 24.2, 24.0, 24.2, 24.1 % (Wu and He 2018)."""
-EVIDENCE = {SEVERE: "34.7 % at 2, against 24.1 % with group norm", SMALL: "24.8 % at 8, 27.3 % at 4"}
+HELP = (
+    "Train with more samples per device, synchronise the norms over devices, freeze them, or use group norm "
+    "(`normfix swap --to group`)"
+)
+
+
+@on_script(RULE)
+def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A training DataLoader with a literal batch size, in a file that builds a network with batch norm."""
+    if "DataLoader" not in script.text or _escapes(script):
+        return
+    small = [
+        (one, *given)
+        for one in loaders(script)
+        if (given := batch_size(script, one)) and 0 < given[0] <= SMALL and feeds_training(script, one)
+    ]
+    network = _trained_network(script) if small else ""
+    for loader, size, text in small if network else ():
+        if size == 1 and unbatches(script):
+            raise Undecided("the data set seems to give whole batches: its samples lose their first axis again")
+        yield Problem(
+            script.site(loader.arguments.get("batch_size", loader.call)),
+            f"`{text}` gives the batch norms of `{network}` {_samples(size)} to take their statistics from",
+            help=HELP,
+            severity=Severity.WARNING if size <= SEVERE else Severity.INFO,
+        )
 
 
 @on_graph(RULE)
-def tiny_batch(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
-    """The batch is the declared one, or that of the example inputs of a model that is checked for training.
-
-    Large feature maps are no excuse: the elements of one image are not independent.
-    """
-    if facts.reader != "model" or facts.purpose == "inference" or (facts.purpose is None and facts.batch_size is None):
+def tiny_declared_batch(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """Batch norms of a model whose training run was declared to have few samples per device."""
+    size = facts.batch_size
+    if size is None or facts.purpose == "inference":
         return
-    layers = [layer for layer in graph.layers if _takes_the_batch(layer, facts)]
-    if not layers:
+    every = [layer for layer in graph.layers if layer.kind in norms.BATCH]
+    # A model that is handed over in eval mode as a whole will be put in training mode for its training run.
+    found = [layer for layer in every if layer.training is not False] or every
+    synced = [layer for layer in found if layer.kind in ("SyncBatchNorm", "timm.SyncBatchNormAct")]
+    seen = size * (facts.world_size or 1) if synced and len(synced) == len(found) else size
+    if not found or not 0 < seen <= SMALL:
         return
-    per_device = facts.batch_size if facts.batch_size is not None else example_batch(facts)
-    by_batch = {layer: per_device * _processes(layer, facts) for layer in layers}
-    small = [layer for layer in layers if by_batch[layer] <= SMALL]
-    if small:
-        yield _problem(small, by_batch[small[0]])
-
-
-def severity(batch: int) -> Severity | None:
-    """How bad a batch of this size is for batch norm; None where it is large enough."""
-    if batch > SMALL:
-        return None
-    return Severity.WARNING if batch <= SEVERE else Severity.INFO
-
-
-def evidence(batch: int) -> str:
-    """What is known about a batch of this size, for a message."""
-    return "ResNet-50 on ImageNet errs " + EVIDENCE[SEVERE if batch <= SEVERE else SMALL]
-
-
-def _takes_the_batch(layer: Layer, facts: Facts) -> bool:
-    try:
-        return layer.kind in norms.BATCH and layer.kind != "batch_norm" and trains(layer, facts)
-    except Undecided:
-        return False
-
-
-def _processes(layer: Layer, facts: Facts) -> int:
-    return facts.world_size or 1 if layer.kind in norms.SYNCHRONISED else 1
-
-
-def _problem(layers: list[Layer], batch: int) -> Problem:
-    others = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
-    return Problem(
-        layers[0].site,
-        f"`{layers[0].name}`{others} normalise with a batch of {batch}: {evidence(batch)}"
-        if others
-        else f"`{layers[0].name}` normalises with a batch of {batch}: {evidence(batch)}",
-        help="Swap to group norm with `normfix.swap(model, 'group')`, synchronise over devices, or freeze the norms",
-        severity=severity(batch),
-        remedy=Transform(layers[0].site, "swap"),
-        related=[("also normalises with this batch", layer.site) for layer in layers[1:4]],
+    first, others = found[0], len(found) - 1
+    also = f" and {others} other batch norm{'s' * (others > 1)}" if others else ""
+    yield Problem(
+        first.site,
+        f"`{first.name}`{also} would take their statistics from {_samples(seen)} at a time",
+        help=HELP,
+        severity=Severity.WARNING if seen <= SEVERE else Severity.INFO,
+        remedy=Transform(first.site, "swap"),
+        safety=Safety.UNSAFE,
     )
+
+
+def _samples(count: int) -> str:
+    return f"{count} sample{'s' * (count > 1)}"
+
+
+def _escapes(script: Script) -> bool:
+    """Are the norms of this file frozen, replaced or synchronised."""
+    return any(word in script.text for word in ("FrozenBatchNorm", "convert_sync_batchnorm", "SyncBatchNorm"))
+
+
+def _trained_network(script: Script) -> str:
+    """How the file names a network with batch norm that it trains; "" where it trains none."""
+    for name, value, scope in batch_normed_networks(script):
+        modes = effects(script, scope, name)
+        if not contents(script, value).frozen and (modes.trains or not modes.evals):
+            return dotted(getattr(value, "func", None)).rpartition(".")[2] or name
+    return ""

@@ -99,7 +99,7 @@ def _walk(tree: ast.Module) -> tuple[Nodes, Parents]:
 
 
 def _imports(tree: ast.Module, nodes: Nodes, parents: Parents) -> dict[str, str]:
-    """What imported names stand for. Of two imports of one name the first counts, the top level before functions."""
+    """What imported names stand for. The last import at the top level counts, then the first one elsewhere (`try`)."""
     own = {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))}
     statements = [*nodes.get(ast.Import, ()), *nodes.get(ast.ImportFrom, ())]
     statements.sort(key=lambda node: not isinstance(parents[node], ast.Module))
@@ -107,11 +107,10 @@ def _imports(tree: ast.Module, nodes: Nodes, parents: Parents) -> dict[str, str]
     stars: dict[str, str] = {}
     for statement in statements:
         for name, meaning in _bindings(statement):
-            table = stars if name == "*" else names
-            if name != "*" and name not in own:
-                table.setdefault(name, meaning)
-            elif name == "*":
+            if name == "*":
                 stars.update(_star(meaning))
+            elif name not in own and (name not in names or isinstance(parents[statement], ast.Module)):
+                names[name] = meaning
     for name, meaning in stars.items():
         if name not in own:
             names.setdefault(name, meaning)

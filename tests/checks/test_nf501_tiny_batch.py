@@ -1,0 +1,178 @@
+"""NF501 tiny-batch: look-alikes first, then the misuse in its spellings, then live models."""
+
+import pytest
+from source_findings import NET, PLAIN, fires, report, silent
+
+from normfix import engine
+from normfix.checks import nf501_tiny_batch as rule
+from normfix.graph import Layer, LayerGraph, Site
+from normfix.readers import scripts
+
+TRAIN = """
+net = Net()
+for x, y in loader:
+    F.mse_loss(net(x), y).backward()
+"""
+INSTANCE = NET.replace("BatchNorm2d", "InstanceNorm2d")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(NET + "loader = DataLoader(ds, 32, shuffle=True)" + TRAIN, id="enough samples"),
+        pytest.param(NET + "loader = DataLoader(ds, batch_size=n, shuffle=True)" + TRAIN, id="not literal"),
+        pytest.param(NET + "loader = DataLoader(ds, batch_size=None, shuffle=True)" + TRAIN, id="no batching"),
+        pytest.param(NET + "loader = DataLoader(ds, **options)" + TRAIN, id="arguments that are not seen"),
+        pytest.param(NET + "loader = DataLoader(ds, batch_sampler=s)" + TRAIN, id="a batch sampler"),
+        pytest.param(PLAIN + "loader = DataLoader(ds, 2, shuffle=True)" + TRAIN, id="no norm"),
+        pytest.param(INSTANCE + "loader = DataLoader(ds, 1, shuffle=True)" + TRAIN, id="instance norm only"),
+        pytest.param(NET + "test_loader = DataLoader(ds, batch_size=1)" + TRAIN, id="a test loader"),
+        pytest.param(NET + "valLoader = DataLoader(ds, batch_size=1)" + TRAIN, id="a validation loader"),
+        pytest.param(NET + "loader = DataLoader(test_set, batch_size=1)" + TRAIN, id="a loader of the test set"),
+        pytest.param(NET + "export = DataLoader(ds, batch_size=1, shuffle=True)" + TRAIN, id="an export loader"),
+        pytest.param(NET + "train_loader = DataLoader(ds, batch_size=2)\nnet = Net()", id="nothing is trained here"),
+        pytest.param(
+            NET + "loader = DataLoader(ds, 2, shuffle=True)\nteacher = Net().eval()" + TRAIN.replace("Net", "Student"),
+            id="the batch-normed network is a teacher in eval mode",
+        ),
+        pytest.param(
+            "from torch_geometric.loader import DataLoader\n"
+            + NET
+            + "loader = DataLoader(ds, batch_size=2, shuffle=True)"
+            + TRAIN,
+            id="a loader of graphs, whose nodes are the samples",
+        ),
+        pytest.param(
+            NET + "loader = DataLoader(ds, 1, shuffle=True)\nnet = Net()\nfor x, y in loader:\n"
+            "    F.mse_loss(net(x.squeeze(0)), y).backward()",
+            id="the data set gives whole batches",
+        ),
+        pytest.param(
+            NET + "loader = DataLoader(ds, 2, shuffle=True)\n"
+            "net = nn.SyncBatchNorm.convert_sync_batchnorm(Net())\nloss(net).backward()",
+            id="synchronised over devices",
+        ),
+        pytest.param(
+            NET.replace("    def forward", "    def train(self, mode=True):\n        self.bn.eval()\n\n    def forward")
+            + "loader = DataLoader(ds, 2, shuffle=True)"
+            + TRAIN,
+            id="frozen norms",
+        ),
+        pytest.param(
+            "from other import Net\nloader = DataLoader(ds, 2, shuffle=True)" + TRAIN, id="a network that is not seen"
+        ),
+    ],
+)
+def test_silent(text: str) -> None:
+    silent(rule, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        pytest.param("loader = DataLoader(ds, batch_size=2, shuffle=True)  # here", "warning", id="keyword"),
+        pytest.param("loader = DataLoader(ds, 1, True)  # here", "warning", id="positional"),
+        pytest.param("loader = DataLoader(ds, shuffle=True)  # here", "warning", id="the default of DataLoader"),
+        pytest.param("loader = DataLoader(ds, batch_size=4, shuffle=True)  # here", "info", id="four"),
+        pytest.param("loader = DataLoader(ds, batch_size=2, sampler=s)  # here", "warning", id="a sampler"),
+        pytest.param("loader = DataLoader(ds, batch_size=2)  # here", "warning", id="read by the training loop"),
+        pytest.param("train_loader = DataLoader(ds, batch_size=2)  # here", "warning", id="named for training"),
+        pytest.param("loader = DataLoader(train_set, batch_size=2)  # here", "warning", id="the training set"),
+        pytest.param("BS = 2\nloader = DataLoader(ds, BS, shuffle=True)  # here", "warning", id="a constant"),
+        pytest.param(
+            "import argparse\np = argparse.ArgumentParser()\np.add_argument('--batch-size', type=int, default=1)\n"
+            "args = p.parse_args()\nloader = DataLoader(ds, args.batch_size, shuffle=True)  # here",
+            "warning",
+            id="the default of an option",
+        ),
+        pytest.param(
+            "def make(batch_size=2):\n    return DataLoader(train, batch_size=batch_size)  # here\nloader = make()",
+            "warning",
+            id="the default of a parameter",
+        ),
+        pytest.param(
+            "class Config:\n    batch_size: int = 2\ncfg = Config()\n"
+            "loader = DataLoader(ds, cfg.batch_size, shuffle=True)  # here",
+            "warning",
+            id="an attribute of a configuration class",
+        ),
+        pytest.param(
+            "loaders = {'train': DataLoader(train_set, 2), 'val': DataLoader(val_set, 1)}  # here",
+            "warning",
+            id="in a dict",
+        ),
+    ],
+)
+def test_found(text: str, severity: str) -> None:
+    fires(rule, NET + text + TRAIN, severity)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param("from torchvision import models\nnet = models.resnet18(weights=None)", id="torchvision"),
+        pytest.param("import timm\nnet = timm.create_model('efficientnet_b0')", id="timm"),
+        pytest.param("net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).to('cuda')", id="a Sequential"),
+        pytest.param(NET + "net = nn.DataParallel(Net())\nnet = Net()", id="wrapped"),
+    ],
+)
+def test_networks_with_batch_norm(network: str) -> None:
+    fires(rule, network + "\nloader = DataLoader(ds, 2, shuffle=True)  # here\nfor x in loader:\n    net(x).backward()")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param("from torchvision import models\nnet = models.vgg16()", id="vgg without norms"),
+        pytest.param("import timm\nnet = timm.create_model('vit_base_patch16_224')", id="a transformer"),
+        pytest.param("import timm\nnet = timm.create_model('resnetv2_50x1_bit')", id="group norm"),
+        pytest.param("from torchvision import models\nnet = models.resnet18(norm_layer=group)", id="another norm"),
+    ],
+)
+def test_networks_without(network: str) -> None:
+    silent(rule, network + "\nloader = DataLoader(ds, 2, shuffle=True)\nfor x in loader:\n    net(x).backward()")
+
+
+def test_a_network_in_the_file_beside() -> None:
+    beside = scripts.read("from torch import nn\n" + NET, "model.py")
+    text = "from model import Net\nloader = DataLoader(ds, 2, shuffle=True)  # here" + TRAIN
+    fires(rule, text, sibling=lambda name: beside if name == "model.Net" else None)
+
+
+def check(batch_size: int | None, purpose: str | None = "training", world_size: int | None = None, **layer: object):
+    kind = str(layer.pop("kind", "BatchNorm2d"))
+    layers = [Layer(kind, name, Site(module=name), training=bool(layer.get("training", True))) for name in ("a", "b")]
+    facts = engine.Facts("model", purpose=purpose, batch_size=batch_size, world_size=world_size)
+    return engine.run(facts, [rule.tiny_declared_batch], [LayerGraph("Net", layers)]).findings
+
+
+@pytest.mark.parametrize(
+    "findings",
+    [
+        pytest.param(check(None), id="no batch size was declared"),
+        pytest.param(check(32), id="enough samples"),
+        pytest.param(check(2, "inference"), id="inference"),
+        pytest.param(check(2, kind="GroupNorm"), id="group norm"),
+        pytest.param(check(2, kind="SyncBatchNorm", world_size=8), id="synchronised over eight devices"),
+    ],
+)
+def test_live_silent(findings: list[object]) -> None:
+    assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("findings", "severity"),
+    [
+        pytest.param(check(2), "warning", id="two per device"),
+        pytest.param(check(8), "info", id="eight per device"),
+        pytest.param(check(1, kind="SyncBatchNorm", world_size=4), "info", id="four over all devices"),
+        pytest.param(check(2, training=False), "warning", id="handed over in eval mode"),
+    ],
+)
+def test_live_found_once(findings: list, severity: str) -> None:
+    assert [(str(one.severity), one.module) for one in findings] == [(severity, "a")]
+
+
+def test_the_message_names_the_option() -> None:
+    text = NET + "N = 2\nloader = DataLoader(ds, N, shuffle=True)" + TRAIN
+    assert report(rule, text).findings[0].message.startswith("`batch_size=N` = `2` gives the batch norms of `Net`")
