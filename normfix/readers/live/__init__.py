@@ -1,0 +1,1 @@
+"""The rooms of `readers/model.py`: kinds, arguments, layers, operators, exported and symbolic graphs."""

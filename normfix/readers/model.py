@@ -1,0 +1,110 @@
+"""Reads a live model: its layers, and through a trace its calls. The caller's model comes back untouched."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.utils import _pytree as pytree
+
+from normfix.graph import Call, LayerGraph, Unknown
+from normfix.readers.live.exported import exported_graph
+from normfix.readers.live.failures import why
+from normfix.readers.live.layers import Modules, modules_of
+from normfix.readers.live.preserve import traceable, untouched
+from normfix.readers.live.symbolic import symbolic_graph
+from normfix.readers.live.wrappers import require_plain, unwrap
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What is known of a model."""
+
+    graph: LayerGraph
+    model: nn.Module
+    """The module whose paths the graph uses: without DataParallel and the like around it."""
+    program: torch.export.ExportedProgram | None = None
+    """The exported program that the graph was read from; None where there are no example inputs or it failed."""
+    reason: str = ""
+    """Why there are no edges, or no shapes; empty where all is known."""
+    wrappers: tuple[str, ...] = ()
+    """What was taken off: "DataParallel", "DistributedDataParallel", "OptimizedModule"."""
+    nodes: Mapping[Call, tuple[fx.Node, ...]] = field(default_factory=dict)
+    """The nodes of `program` that each call was collapsed from."""
+
+    def module(self, call: Call) -> nn.Module | None:
+        """The innermost module that runs this call; None where it has no path."""
+        path = call.site.module
+        return None if path is None else self.model.get_submodule(path)
+
+
+def capture(
+    model: nn.Module, example_inputs: object = None, example_kwargs: Mapping[str, Any] | None = None
+) -> Capture:
+    """Read a model: with example inputs through torch.export, without through torch.fx.
+
+    `example_inputs` is a tensor, a tuple of arguments, or a dict of keyword arguments. A model that cannot be traced
+    still gives its layers; `reason` and `graph.open` then say why the calls are missing. Raises UsageError for
+    wrappers that cannot be taken off and for lazy layers.
+    """
+    plain, around = unwrap(require_plain(model))
+    modules = modules_of(plain)
+    name = type(plain).__name__
+    if isinstance(plain, torch.jit.ScriptModule):
+        return _closed(plain, modules, "it is a TorchScript module, whose code is no longer Python", around)
+    if example_inputs is None and not example_kwargs:
+        return _symbolic(plain, modules, around, "")
+    arguments, keywords = _arguments(example_inputs, example_kwargs, plain)
+    try:
+        with untouched(plain), traceable(plain), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(plain, arguments, keywords, strict=False)
+    except Exception as error:
+        # torch.export runs the caller's forward, so that any exception may come out of it.
+        return _symbolic(plain, modules, around, why(error))
+    calls, builder = exported_graph(program, modules, name)
+    return Capture(calls, plain, program, wrappers=around, nodes=builder.nodes)
+
+
+def _symbolic(model: nn.Module, modules: Modules, around: tuple[str, ...], reason: str) -> Capture:
+    try:
+        with untouched(model, keep_buffers=True), traceable(model), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            calls, builder = symbolic_graph(model, modules, type(model).__name__)
+    except Exception as error:
+        # torch.fx runs the caller's forward, too.
+        return _closed(model, modules, reason or why(error), around)
+    return Capture(calls, model, None, reason, around, builder.nodes)
+
+
+def _closed(model: nn.Module, modules: Modules, reason: str, around: tuple[str, ...]) -> Capture:
+    sentence = f"the calls of {type(model).__name__} are not known: {reason}"
+    found = LayerGraph(type(model).__name__, list(modules.layers), open=Unknown(sentence))
+    return Capture(found, model, None, reason, around)
+
+
+def _arguments(
+    inputs: object, keywords: Mapping[str, Any] | None, model: nn.Module
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments, on the one device that the model lies on."""
+    named = dict(keywords or {})
+    if isinstance(inputs, Mapping):
+        positional: Sequence[Any] = ()
+        named = {**inputs, **named}
+    elif isinstance(inputs, (tuple, list)):
+        positional = inputs
+    else:
+        positional = () if inputs is None else (inputs,)
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
+    if len(devices) != 1:
+        return tuple(positional), named
+    device = devices.pop()
+    return pytree.tree_map_only(torch.Tensor, lambda tensor: _moved(tensor, device), (tuple(positional), named))  # type: ignore[no-any-return]  # the tree keeps its form
+
+
+def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return tensor if tensor.device == device else tensor.to(device)
