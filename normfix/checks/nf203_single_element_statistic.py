@@ -8,14 +8,14 @@ from normfix.checks._modes import elements, planned, takes_statistics
 from normfix.engine import Facts, Rule, on_call, on_layer
 from normfix.findings import Problem, Severity
 from normfix.graph import Call, Layer, Undecided
-from normfix.vocabulary import CONVOLUTIONS, LINEAR, TRANSPOSED_CONVOLUTIONS
+from normfix.vocabulary import CONVOLUTIONS, LINEAR
 
 RULE = Rule("NF203", "single-element-statistic", Severity.ERROR, readers={"source", "model", "onnx"})
 TRAILING = norms.LAYER | norms.RMS
 CHANNELS = norms.CHANNEL_LAYER | norms.CHANNEL_RMS
 COUNTED = norms.NORMS - norms.LOCAL_RESPONSE
-CONV = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
 GLOBAL_POOLS = frozenset(f"Adaptive{how}Pool{rank}d" for how in ("Avg", "Max") for rank in (1, 2, 3))
+ONE = (1, (1,), (1, 1), (1, 1, 1))
 RAISING = norms.BATCH | norms.INSTANCE
 """torch refuses to compute these; a group norm of a batch, and a layer norm, it computes."""
 
@@ -61,9 +61,13 @@ def _is_one_position(call: Call) -> bool:
     if maker.kind in LINEAR:
         # A linear layer's output (N, L, C) would need L = C to fit the norm.
         return call.kind in norms.GROUP and same(maker.layer, "out_features", call.layer, "num_channels")
-    while maker.kind in CONV:
+    while maker.kind in CONVOLUTIONS and _is_pointwise(maker.layer):
         maker = origin_of_channels(maker.producer())
-    return maker.kind in GLOBAL_POOLS and maker.layer.value("output_size") in (1, (1,), (1, 1), (1, 1, 1))
+    return maker.kind in GLOBAL_POOLS and maker.layer.value("output_size") in ONE
+
+
+def _is_pointwise(layer: Layer) -> bool:
+    return layer.value("kernel_size") in ONE and layer.value("padding") in (0, "valid")
 
 
 @on_layer(RULE, TRAILING | CHANNELS)

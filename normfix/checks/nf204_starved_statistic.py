@@ -23,10 +23,11 @@ def starved_statistic(call: Call, facts: Facts) -> Iterator[Problem]:
     least = min(elements(call, facts), default=FEW)
     if not 2 <= least < FEW:
         return
+    shape = planned(call.input_shape(), facts)
     signs = ": only signs are left of its input" if least == 2 else ""
     yield Problem(
         call.layer.site,
-        f"`{call.layer.name}` takes each statistic over {least} elements of {planned(call.input_shape(), facts)}{signs}",
+        f"`{call.layer.name}` takes each statistic over {least} elements of {shape}{signs}",
         help="Use fewer groups, normalise before the pooling, or train with a larger batch",
         severity=Severity.WARNING if least == 2 else Severity.INFO,
     )
