@@ -15,8 +15,11 @@ Blank = cst.BaseParenthesizableWhitespace
 def equal(arguments: Sequence[cst.Arg]) -> cst.AssignEqual:
     """The `=` of a keyword, spaced as in the last keyword that is there."""
     for argument in reversed(arguments):
-        if isinstance(argument.equal, cst.AssignEqual) and not _breaks(argument.equal.whitespace_after):
-            return argument.equal
+        sign = argument.equal
+        if isinstance(sign, cst.AssignEqual) and not (
+            _breaks(sign.whitespace_before) or _breaks(sign.whitespace_after)
+        ):
+            return sign
     return cst.AssignEqual(whitespace_before=_NOTHING, whitespace_after=_NOTHING)
 
 
@@ -64,8 +67,9 @@ def _appended(call: cst.Call, arguments: list[cst.Arg], new: cst.Arg) -> list[cs
         between = cst.SimpleWhitespace(" ") if _breaks(between) else between
     comma = cst.Comma(whitespace_after=between)
     if isinstance(last.comma, cst.Comma):
-        new = new.with_changes(comma=last.comma.with_changes(whitespace_after=closing))
-        comma = comma.with_changes(whitespace_before=last.comma.whitespace_before)
+        before = last.comma.whitespace_before
+        new = new.with_changes(comma=cst.Comma(_NOTHING if _breaks(before) else before, whitespace_after=closing))
+        comma = comma.with_changes(whitespace_before=before)
     else:
         new = new.with_changes(whitespace_after_arg=closing)
     return [*arguments[:-1], last.with_changes(comma=comma, whitespace_after_arg=_NOTHING), new]

@@ -59,7 +59,7 @@ def fix(start: Document, path: str, lint: Lint, *, unsafe: bool = False) -> Fixe
     applied: list[Finding] = []
     seen = {start.data}
     for _ in range(ROUNDS):
-        parsed = {unit: Source(text) for unit, text in now.units.items()} if _wanted(report.findings, unsafe) else {}
+        parsed = _parsed(now, report.findings, unsafe)
         batch = _batch(parsed, report.findings, path, unsafe)
         if not batch.findings:
             return Fixed(now, report, applied, batch.left)
@@ -78,8 +78,10 @@ def allowed(finding: Finding, unsafe: bool) -> bool:
     return in_source(finding.remedy) and finding.safety in (Safety.SAFE, *([Safety.UNSAFE] if unsafe else []))
 
 
-def _wanted(findings: Iterable[Finding], unsafe: bool) -> bool:
-    return any(allowed(finding, unsafe) for finding in findings)
+def _parsed(now: Document, findings: Iterable[Finding], unsafe: bool) -> dict[Unit, Source]:
+    """The texts that hold something to fix: one bad cell does not spoil a notebook."""
+    cells = {finding.cell for finding in findings if allowed(finding, unsafe)}
+    return {unit: Source(text) for unit, text in now.units.items() if unit in cells}
 
 
 def _batch(parsed: Mapping[Unit, Source], findings: Sequence[Finding], path: str, unsafe: bool) -> _Round:
@@ -133,7 +135,10 @@ def _carried_out(old: Document, parsed: Mapping[Unit, Source], batch: _Round) ->
     for _, made in batch.plans:
         made.intend()
     for unit, text in new.units.items():
-        check_tree(parsed[unit].tree, text)
+        if unit in edits:
+            check_tree(parsed[unit].tree, text)
+        elif text != old.units[unit]:
+            raise Broken(f"the fix would change cell {unit} as well")
     return new
 
 

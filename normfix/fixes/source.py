@@ -40,6 +40,14 @@ class Source:
             self._offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
         )
 
+    def whole_span(self, statement: ast.stmt) -> tuple[int, int]:
+        """Where the statement starts, its decorators included, and ends."""
+        start, end = self.span(statement)
+        decorators = getattr(statement, "decorator_list", [])
+        if decorators:
+            start = self.text.rindex("@", 0, self.span(decorators[0])[0])
+        return start, end
+
     def range(self, site: Site) -> tuple[int, int]:
         """Where a site starts and ends, in characters of the text."""
         origin = origin_of(site)
@@ -69,7 +77,7 @@ class Source:
         found: ast.stmt | None = None
         for node in ast.walk(self.tree):
             if isinstance(node, ast.stmt):
-                first, last = self.span(node)
+                first, last = self.whole_span(node)
                 if first <= start and end <= last:
                     found = node  # breadth first: a later one lies deeper
         if found is None:

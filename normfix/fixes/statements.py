@@ -18,7 +18,7 @@ def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
     """One more statement, on a line of its own where its neighbour has one."""
     neighbour = source.statement(remedy.site)
     new = parse(remedy.text).body
-    start, end = _span(source, neighbour)
+    start, end = source.whole_span(neighbour)
     _check_place(source, neighbour, start, remedy.after)
     indent = _indent(source, start)
     rest = _REST.match(source.text, end)
@@ -44,7 +44,7 @@ def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
 def remove_statement(source: Source, remedy: RemoveStatement) -> Plan:
     """Drop a statement that has lines of its own; a comment behind it stays, the last one of a body becomes `pass`."""
     gone = source.statement(remedy.site)
-    start, end = _span(source, gone)
+    start, end = source.whole_span(gone)
     indent = _indent(source, start)
     rest = _REST.match(source.text, end)
     if indent is None or rest is None:
@@ -80,15 +80,6 @@ def add_parameter(source: Source, remedy: AddParameter) -> Plan:
         arguments.defaults += lambda_.args.defaults
 
     return Plan((Edit(end, end, f", {remedy.text}"),), intend)
-
-
-def _span(source: Source, statement: ast.stmt) -> tuple[int, int]:
-    """From the first decorator to the end."""
-    start, end = source.span(statement)
-    decorators = getattr(statement, "decorator_list", [])
-    if decorators:
-        start = source.text.rindex("@", 0, source.span(decorators[0])[0])
-    return start, end
 
 
 def _indent(source: Source, start: int) -> str | None:
