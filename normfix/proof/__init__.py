@@ -1,0 +1,33 @@
+"""No rewrite without its proof: float64, where right and wrong are eleven orders apart, and ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from normfix.proof.proving import Proving
+from normfix.rewrites import Proof, ProofFailed
+
+__all__ = ["Proof", "ProofFailed", "Proving", "verify"]
+
+
+def verify(
+    before: nn.Module,
+    after: nn.Module,
+    example_inputs: object = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    level: str = "full",
+) -> Proof:
+    """Do two models compute the same, up to the rounding of the first one. Neither is changed.
+
+    `example_inputs` is a tensor, or a tuple of positional inputs; the proof adds families of inputs of its own.
+    `level` "formula" leaves out ONNX Runtime.
+    """
+    proving = Proving(example_inputs, example_kwargs, level)
+    proving.old(copy.deepcopy(before))
+    proving.new(after)
+    return proving.judge()

@@ -1,0 +1,77 @@
+"""Families of inputs: the ones that were given, and others of the same shapes that a wrong rewrite cannot hide from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+_SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One set of inputs for a model."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+def families(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
+    """The given inputs, normal, uniform, large, tiny and constant ones. The global random state is not used."""
+    made = [Family("given", tuple(args), dict(kwargs))]
+    for seed, (name, fill) in enumerate(_FILLS.items(), start=_SEED):
+        generator = torch.Generator().manual_seed(seed)
+
+        def change(value: Any, fill: _Fill = fill, generator: torch.Generator = generator) -> Any:
+            return _changed(value, fill, generator) if isinstance(value, Tensor) else value
+
+        made.append(Family(name, tree_map(change, tuple(args)), tree_map(change, dict(kwargs))))
+    return made
+
+
+_Fill = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def _changed(value: Tensor, fill: _Fill, generator: torch.Generator) -> Tensor:
+    if value.numel() == 0 or value.dtype == torch.bool or value.is_complex() or value.device.type == "meta":
+        return value
+    if not value.is_floating_point():
+        return _integers(value, generator)
+    return fill(value.detach().cpu().double(), generator).to(dtype=value.dtype, device=value.device)
+
+
+def _integers(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Integers are indices more often than not: new ones stay within the range of the given ones."""
+    low, high = int(value.min()), int(value.max())
+    return torch.randint(low, high + 1, value.shape, generator=generator).to(dtype=value.dtype, device=value.device)
+
+
+def _normal(value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(value.shape, generator=generator, dtype=torch.float64)
+
+
+def _uniform(value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(value.shape, generator=generator, dtype=torch.float64)
+
+
+def _large(value: Tensor, generator: torch.Generator) -> Tensor:
+    return _normal(value, generator) * 100
+
+
+def _tiny(value: Tensor, generator: torch.Generator) -> Tensor:
+    return _normal(value, generator) * 1e-3
+
+
+def _constant(value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.full_like(value, 0.5)
+
+
+_FILLS: dict[str, _Fill] = {
+    "normal": _normal, "uniform": _uniform, "large": _large, "tiny": _tiny, "constant": _constant,
+}  # fmt: skip

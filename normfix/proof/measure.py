@@ -1,0 +1,99 @@
+"""Run a model without leaving a trace, and measure how far two results are apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from normfix.proof.float64 import InFloat64, widen
+
+Outputs = list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The tensors that a model returned, flattened in order; or why it returned none."""
+
+    outputs: Outputs
+    failure: str = ""
+
+
+def run(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+    """One forward pass in the model's own dtype, on copies of the inputs; the global random state stays."""
+    return _guarded(model, args, kwargs)
+
+
+def run_float64(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+    """One forward pass of a model that is in float64, every cast to a narrower dtype inside it widened too."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with InFloat64():  # type: ignore[no-untyped-call]  # torch leaves its base untyped
+            return _guarded(model, tree_map(widen, tuple(args)), tree_map(widen, dict(kwargs)))
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _guarded(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+    devices = sorted({part.device.index or 0 for part in model.parameters() if part.device.type == "cuda"})
+    args, kwargs = tree_map(_copied, tuple(args)), tree_map(_copied, dict(kwargs))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            return Result([leaf.detach().cpu().clone() for leaf in leaves(model(*args, **kwargs))])
+    except Exception as error:
+        return Result([], f"{type(error).__name__}: {_first_line(error)}")
+
+
+def leaves(value: object) -> Iterator[Tensor]:
+    """Every tensor in a nest of containers, dataclasses and numbers, in order."""
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif isinstance(leaf, (bool, int, float)):
+            yield torch.tensor(leaf)
+        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            yield from leaves([getattr(leaf, field.name) for field in dataclasses.fields(leaf)])
+
+
+def distance(first: Outputs, second: Outputs) -> float:
+    """The largest relative error of any output: max abs difference over max abs value of `first`.
+
+    Infinite where the two have different structures, or are not finite in different places.
+    """
+    if len(first) != len(second):
+        return inf
+    return max((_distance(a, b) for a, b in zip(first, second, strict=True)), default=0.0)
+
+
+def _distance(first: Tensor, second: Tensor) -> float:
+    if first.shape != second.shape or first.is_floating_point() != second.is_floating_point():
+        return inf
+    if first.is_complex() or second.is_complex():
+        return _distance(
+            torch.view_as_real(first.to(torch.complex128)), torch.view_as_real(second.to(torch.complex128))
+        )
+    if first.numel() == 0:
+        return 0.0
+    a, b = first.double(), second.double()
+    same = (a == b) | (a.isnan() & b.isnan())
+    if bool((~(a.isfinite() & b.isfinite()) & ~same).any()):
+        return inf
+    difference = torch.where(same, torch.zeros_like(a), (a - b).abs())
+    size = float(torch.where(a.isfinite(), a.abs(), torch.zeros_like(a)).max())
+    return float(difference.max()) / (size or 1.0)
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

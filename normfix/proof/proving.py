@@ -1,0 +1,108 @@
+"""Gathers the evidence of a proof: the old model first, then the new one, one copy at a time."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from normfix.proof import runtime
+from normfix.proof.inputs import families
+from normfix.proof.judge import FORMULA, Evidence, judge
+from normfix.proof.measure import Result, run, run_float64
+from normfix.rewrites import Proof
+
+LEVELS = ("full", "formula", "none")
+
+
+class Proving:
+    """One proof under way. `level` is "full" (float64 and ONNX Runtime), "formula" (float64 only) or "none"."""
+
+    def __init__(self, example_inputs: object, example_kwargs: Mapping[str, Any] | None, level: str = "full") -> None:
+        if level not in LEVELS:
+            raise ValueError(f"`prove` is {level!r}: expected one of {', '.join(LEVELS)}")
+        self.level = level
+        self.seconds = {"formula": 0.0, "deployed": 0.0}
+        self._families = families(positional(example_inputs), example_kwargs or {})
+        self._evidence = Evidence(self._families)
+        self._dtype = torch.get_default_dtype()
+        self._notes: list[str] = []
+
+    def old(
+        self,
+        copied: nn.Module,
+        program: ExportedProgram | None = None,
+        redo: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
+        """Observe the old model. `copied` is used up; `program` spares its second export; `redo` carries the rewrite
+        out on it, in place, in float64."""
+        if self.level == "none":
+            return
+        self._dtype = coarsest(copied)
+        evidence = self._evidence
+        evidence.plain = self._run(copied)
+        if self.level == "full":
+            evidence.exported = self._deploy(program or copied)
+        evidence.exact = self._run_float64(copied.double())
+        if redo is not None:
+            evidence.redone = self._run_float64(redo(copied))
+
+    def new(self, model: nn.Module) -> None:
+        """Observe the new model, which is left as it is."""
+        if self.level == "none":
+            return
+        copied = copy.deepcopy(model)
+        evidence = self._evidence
+        evidence.rewritten = self._run(copied)
+        if evidence.exported is not None:
+            evidence.deployed = self._deploy(copied)
+        if evidence.redone is None:
+            evidence.rounded = True
+            evidence.redone = self._run_float64(copied.double())
+
+    def judge(self) -> Proof:
+        """The verdict on what was observed."""
+        if self.level == "none":
+            return Proof(False, None, None, None, level="none")
+        bound = None if self._evidence.rounded else FORMULA
+        return judge(self._evidence, self._dtype, self._notes, self.level, bound)
+
+    def _run(self, model: nn.Module) -> list[Result]:
+        return self._timed("formula", lambda: [run(model, family.args, family.kwargs) for family in self._families])
+
+    def _run_float64(self, model: nn.Module) -> list[Result]:
+        return self._timed(
+            "formula", lambda: [run_float64(model, family.args, family.kwargs) for family in self._families]
+        )
+
+    def _deploy(self, model: nn.Module | ExportedProgram) -> list[Result] | None:
+        try:
+            return self._timed("deployed", lambda: runtime.results(model, self._families))
+        except runtime.NoExport as missing:
+            self._notes.append(f"not proven in ONNX Runtime: {missing.reason}")
+            return None
+
+    def _timed(self, step: str, work: Callable[[], list[Result]]) -> list[Result]:
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.seconds[step] += time.perf_counter() - start
+
+
+def positional(example_inputs: object) -> tuple[Any, ...]:
+    """The positional inputs: a tuple (or list) holds one for each of its items, anything else is a single one."""
+    if example_inputs is None:
+        return ()
+    return tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+
+
+def coarsest(model: nn.Module) -> torch.dtype:
+    """The floating dtype of a model with the fewest digits."""
+    found = {tensor.dtype for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()}
+    return max(found, key=lambda dtype: torch.finfo(dtype).eps, default=torch.get_default_dtype())

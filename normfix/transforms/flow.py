@@ -1,0 +1,184 @@
+"""What feeds what: an exported program, seen together with the model that it was captured from.
+
+torch.export gives one node for each ATen operation, the module path of each, and the name in the state dict of each
+tensor that it reads. That is the proof of the dataflow; the modules are what a transform edits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ExportGraphSignature
+from torch.nn.parameter import is_lazy
+
+from normfix import vocabulary
+from normfix.transforms.base import Refused
+
+_SILENT = frozenset({"_assert_tensor_metadata", "_assert_async", "sym_size", "_assert_scalar"})
+"""Operations that look at a tensor's shape or dtype, never at its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One module call that a node ran in: the module's path, and a key that differs from call to call."""
+
+    key: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The part of an exported program that holds no tensors: it outlives the model that it was captured from."""
+
+    graph: fx.Graph
+    signature: ExportGraphSignature
+
+    @classmethod
+    def of(cls, program: ExportedProgram) -> Trace:
+        return cls(program.graph, program.graph_signature)
+
+
+class Flow:
+    """The dataflow of a model. Tensors and modules go by one canonical name each, whatever aliases they have."""
+
+    def __init__(self, model: nn.Module, trace: Trace) -> None:
+        self.model = model
+        self.nodes = list(trace.graph.nodes)
+        self.paths = {id(module): path for path, module in model.named_modules()}
+        self.aliases = _tensor_aliases(model)
+        self.shared = sharing(model)
+        names = {**trace.signature.inputs_to_parameters, **trace.signature.inputs_to_buffers}
+        self._names = {node: name for node, name in names.items() if name in self.aliases}
+        self.removed: dict[fx.Node, fx.Node] = {}
+        """Results of folded norms, and the node that each hands on."""
+
+    def tensor(self, argument: object) -> str | None:
+        """The canonical state dict name of a parameter or buffer that a node reads; None for anything else."""
+        if not isinstance(argument, fx.Node) or argument.op != "placeholder":
+            return None
+        name = self._names.get(argument.name)
+        return None if name is None else self.aliases[name][0]
+
+    def readers(self, node: fx.Node) -> list[fx.Node]:
+        """The nodes that read the values of this one."""
+        return [user for user in node.users if operation(user) not in _SILENT]
+
+    def readers_of(self, name: str) -> list[fx.Node]:
+        """The nodes that read the parameter or buffer of this name."""
+        holders = [node for node in self.nodes if node.op == "placeholder" and self.tensor(node) == name]
+        return [reader for holder in holders for reader in self.readers(holder)]
+
+    def only_reader(self, node: fx.Node) -> fx.Node:
+        """The one node that reads this one. Raises `Refused` where there are others, the model's output among them."""
+        readers = self.readers(node)
+        if len(readers) != 1:
+            raise Refused(f"the output of {self.name(node)} is read {len(readers)} times")
+        if readers[0].op == "output":
+            raise Refused(f"the output of {self.name(node)} is an output of the model")
+        return readers[0]
+
+    def steps(self, node: fx.Node) -> list[Step]:
+        """The module calls that a node ran in, outermost first."""
+        stack = node.meta.get("nn_module_stack") or {}
+        found = []
+        for key, (path, _) in stack.items():
+            plain = path.split("@")[0]
+            module = self.module(plain)
+            if module is not None:
+                found.append(Step(key, self.paths[id(module)]))
+        return found
+
+    def module(self, path: str) -> nn.Module | None:
+        try:
+            return self.model.get_submodule(path)
+        except AttributeError:
+            return None
+
+    def home(self, node: fx.Node) -> str:
+        """The path of the innermost module whose forward made this node; "" for the model itself."""
+        steps = self.steps(node)
+        return steps[-1].path if steps else ""
+
+    def name(self, node: fx.Node) -> str:
+        """What a reader of a message knows this node as: the layer's path, else the operation."""
+        if node.op == "placeholder":
+            return f"the input `{node.name}`"
+        home = self.home(node)
+        module = self.module(home)
+        if module is not None and home and not any(True for _ in module.children()):
+            return f"`{home}`"
+        return f"`{operation(node)}`" + (f" in `{home}`" if home else "")
+
+
+def operation(node: fx.Node) -> str:
+    """One word for what a node does: "conv2d", "add", "relu", whatever overload or in-place form it has."""
+    if node.op != "call_function":
+        return node.op
+    schema = getattr(node.target, "_schema", None)
+    name = schema.name.split("::")[-1] if schema is not None else getattr(node.target, "__name__", str(node.target))
+    return vocabulary.canonical(str(name))
+
+
+def argument(node: fx.Node, name: str) -> object:
+    """An argument of a node by its name in the operation's schema, its default included."""
+    schema = node.target._schema  # type: ignore[union-attr]  # only ATen nodes are asked
+    for position, parameter in enumerate(schema.arguments):
+        if parameter.name == name:
+            if name in node.kwargs:
+                return node.kwargs[name]
+            return node.args[position] if position < len(node.args) else parameter.default_value
+    raise KeyError(name)
+
+
+def shape(node: fx.Node) -> tuple[int, ...]:
+    """The sizes of a node's result. Raises `Refused` where they are not all known numbers."""
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor) or not all(isinstance(size, int) for size in value.shape):
+        raise Refused(f"the shape of `{node.name}` is not known")
+    return tuple(value.shape)
+
+
+def source(node: fx.Node, index: int = 0) -> fx.Node:
+    """The node that is read at `index`. Raises `Refused` where that is no node."""
+    value = node.args[index] if index < len(node.args) else None
+    if not isinstance(value, fx.Node):
+        raise Refused(f"what `{node.name}` reads is not a tensor of the graph")
+    return value
+
+
+def _tensor_aliases(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """For every tensor of the state dict, all names of the same object, the canonical one first."""
+    by_object: dict[int, list[str]] = {}
+    for name, tensor in _tensors(model):
+        by_object.setdefault(id(tensor), []).append(name)
+    return {name: tuple(names) for names in by_object.values() for name in names}
+
+
+def _tensors(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def sharing(model: nn.Module) -> dict[str, list[str]]:
+    """For every tensor, the names of other tensor objects that share its memory."""
+    by_memory: dict[tuple[str, int], dict[int, str]] = {}
+    for name, tensor in _tensors(model):
+        if tensor.device.type != "meta" and not is_lazy(tensor):
+            pointer = tensor.untyped_storage().data_ptr()
+            if pointer:
+                by_memory.setdefault((str(tensor.device), pointer), {}).setdefault(id(tensor), name)
+    return {
+        name: [other for other in names.values() if other != name]
+        for names in by_memory.values()
+        if len(names) > 1
+        for name in names.values()
+    }
+
+
+def same_module(model: nn.Module, names: Sequence[str]) -> bool:
+    """Do these names of one tensor all come from one module object that is registered more than once."""
+    return len({id(model.get_submodule(name.rpartition(".")[0])) for name in names}) == 1

@@ -1,0 +1,38 @@
+"""fold: take the batch norms out of a model that is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from normfix.rewrites import Rewrite
+from normfix.transforms import folding
+from normfix.transforms.rewriting import rewrite
+
+
+def fold(
+    model: nn.Module,
+    example_inputs: object = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    prove: str = "full",
+) -> Rewrite:
+    """Fold every norm with fixed statistics into the layers around it, on a copy of `model`.
+
+    `example_inputs` is a tensor or a tuple of positional inputs, as for torch.export. `prove` is "full" (float64 and
+    ONNX Runtime), "formula" (float64 only) or "none". What stays is in `refused`, with the reason.
+
+    Raises `ProofFailed` where the folded model is not proven to compute the same, and `UsageError` where the model
+    cannot be copied or captured.
+    """
+    return rewrite(
+        model,
+        folding.plan,
+        example_inputs,
+        example_kwargs,
+        doing="folding",
+        equivalence=folding.EQUIVALENCE,
+        prove=prove,
+    )

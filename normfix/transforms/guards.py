@@ -1,0 +1,64 @@
+"""What has to hold before any tensor or module of a model is changed. Each guard raises `Refused` with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import torch
+from torch import fx, nn
+from torch.nn.utils import parametrize
+
+from normfix.transforms.base import Refused
+from normfix.transforms.flow import Flow, same_module
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def no_hooks(module: nn.Module, path: str) -> None:
+    """A hook sees, and may change, what goes in and out."""
+    if any(getattr(module, name, None) for name in _HOOKS):
+        raise Refused(f"`{path}` has hooks, which see what goes through it")
+
+
+def no_parametrization(module: nn.Module, path: str) -> None:
+    """A parametrized tensor is computed afresh at every call."""
+    if parametrize.is_parametrized(module):
+        raise Refused(f"`{path}` is parametrized: its tensors are computed at every call")
+
+
+def own_tensor(flow: Flow, name: str, readers: Collection[fx.Node]) -> None:
+    """The tensor is read by these nodes only, and no other module or tensor is tied to it."""
+    others = [node for node in flow.readers_of(name) if node not in readers]
+    if others:
+        raise Refused(f"`{name}` is also read by {flow.name(others[0])}")
+    aliases = flow.aliases[name]
+    if not same_module(flow.model, aliases):
+        raise Refused(f"`{name}` is tied to `{next(alias for alias in aliases if alias != name)}`")
+    shared = flow.shared.get(name)
+    if shared:
+        raise Refused(f"`{name}` shares its memory with `{shared[0]}`")
+
+
+def not_kept_elsewhere(flow: Flow, module: nn.Module, path: str) -> None:
+    """The module is reached through registered names only, so that every call of it sees the replacement."""
+    for holder in flow.model.modules():
+        for name, value in vars(holder).items():
+            if not name.startswith("_") and any(item is module for item in _items(value)):
+                where = flow.paths[id(holder)]
+                raise Refused(f"`{path}` is also kept in the plain attribute `{where + '.' if where else ''}{name}`")
+
+
+def _items(value: object, depth: int = 2) -> Iterator[object]:
+    yield value
+    if depth and isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _items(item, depth - 1)
+    elif depth and isinstance(value, dict):
+        for item in value.values():
+            yield from _items(item, depth - 1)
+
+
+def finite(value: torch.Tensor, name: str) -> None:
+    """Every element is a number."""
+    if not bool(torch.isfinite(value).all()):
+        raise Refused(f"`{name}` holds values that are not finite")

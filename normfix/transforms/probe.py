@@ -1,0 +1,78 @@
+"""Small experiments on a copy of one module, for classes whose forward nobody here has read."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+
+from normfix.transforms.base import Refused
+from normfix.transforms.flow import Flow, shape
+
+_STOCK_MODULES = ("torch.nn.modules.",)
+_CLOSE = 1e-12
+
+
+def is_stock(module: nn.Module) -> bool:
+    """Is this exactly a class of torch.nn."""
+    return type(module).__module__.startswith(_STOCK_MODULES)
+
+
+def run(module: nn.Module, *inputs: Tensor) -> Tensor:
+    """What a copy of the module makes of the inputs in float64, the random state left alone."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        result = copy.deepcopy(module).double().cpu()(*inputs)
+    if not isinstance(result, Tensor):
+        raise TypeError(f"{type(module).__name__} returned {type(result).__name__}")
+    return result
+
+
+def noise(sizes: tuple[int, ...]) -> Tensor:
+    """The same wide random input every time, whatever the global seed."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(sizes, generator=generator, dtype=torch.float64) * 3
+
+
+def close(first: Tensor, second: Tensor) -> bool:
+    """Are two float64 results equal up to rounding."""
+    if first.shape != second.shape:
+        return False
+    size = max(float(first.abs().max()), 1.0) if first.numel() else 1.0
+    return bool(((first - second).abs() <= _CLOSE * size).all())
+
+
+def entries(flow: Flow, node: fx.Node) -> list[fx.Node]:
+    """The tensors that the module call around `node` reads from outside, parameters and buffers aside."""
+    key = flow.steps(node)[-1].key
+    inside = [other for other in flow.nodes if any(step.key == key for step in flow.steps(other))]
+    read = {source for other in inside for source in other.all_input_nodes if source not in inside}
+    return [source for source in read if flow.tensor(source) is None]
+
+
+def takes_a_bias(flow: Flow, module: nn.Module, path: str, node: fx.Node) -> None:
+    """Does a layer that has no bias use one that is given to it. Raises `Refused` where it does not."""
+    if is_stock(module):
+        return
+    found = entries(flow, node)
+    if len(found) != 1 or isinstance(getattr(module, "weight", None), type(None)):
+        raise Refused(f"`{path}` is a {type(module).__name__}, which normfix does not know")
+    with_bias = copy.deepcopy(module)
+    channels = shape(node)[_axis(node)]
+    with_bias.register_parameter("bias", nn.Parameter(torch.arange(1.0, channels + 1)))
+    added = torch.arange(1.0, channels + 1).double()
+    inputs = noise(shape(found[0]))
+    try:
+        plain, shifted = run(module, inputs), run(with_bias, inputs)
+    except Exception as error:
+        raise Refused(f"`{path}` is a {type(module).__name__}, which cannot be tried alone: {error}") from error
+    sizes = [1] * plain.dim()
+    sizes[_axis(node)] = -1
+    if not close(plain + added.reshape(sizes), shifted):
+        raise Refused(f"`{path}` is a {type(module).__name__}, which would not use a bias")
+
+
+def _axis(node: fx.Node) -> int:
+    weight = node.args[1] if len(node.args) > 1 else None
+    rank = len(shape(weight)) if isinstance(weight, fx.Node) else 2
+    return len(shape(node)) - (rank - 1) if rank > 2 else len(shape(node)) - 1

@@ -1,0 +1,242 @@
+"""The norms of a captured model that are a fixed affine map per channel: what they compute, and how they come out."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, fx, nn
+
+from normfix.transforms import algebra, probe
+from normfix.transforms.affine import Affine
+from normfix.transforms.base import Refused, ReplaceModule
+from normfix.transforms.flow import Flow, Step, argument, operation, shape, source
+from normfix.transforms.folded import Folded
+from normfix.transforms.guards import finite, no_hooks, no_parametrization, not_kept_elsewhere
+from normfix.transforms.store import Store
+
+_BUFFERS = frozenset({"running_mean", "running_var"})
+_SILENT = frozenset({"_assert_tensor_metadata", "to", "contiguous", "alias", "detach"})
+
+
+@dataclass(frozen=True, slots=True)
+class NormCall:
+    """One call of a norm: the node that holds its result, and the node that it reads."""
+
+    result: fx.Node
+    read: fx.Node
+
+
+@dataclass(slots=True)
+class Norm:
+    """One norm module, or one functional call, with all its calls."""
+
+    path: str
+    calls: list[NormCall] = field(default_factory=list)
+    frozen: bool = False
+    """A frozen batch norm, which is made of elementary operations and has no node of its own."""
+
+    @property
+    def node(self) -> fx.Node:
+        return self.calls[0].result
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def norms(flow: Flow) -> list[Norm]:
+    """Every batch norm, tracked instance norm and frozen batch norm that is called, in order of the first call."""
+    found: dict[str, Norm] = {}
+    for node in flow.nodes:
+        if operation(node) == "batch_norm" or (operation(node) == "instance_norm" and _tracked(node)):
+            home = flow.home(node)
+            module = flow.module(home)
+            own = module is not None and _owns(flow, home, node)
+            key = home if own else f"{home}.{node.name}".lstrip(".")
+            found.setdefault(key, Norm(key)).calls.append(NormCall(node, source(node)))
+    for path, calls in _frozen_calls(flow).items():
+        found[path] = Norm(path, calls, frozen=True)
+    order = {node: position for position, node in enumerate(flow.nodes)}
+    return sorted(found.values(), key=lambda norm: order[norm.node])
+
+
+def scale_shift(flow: Flow, store: Store, norm: Norm) -> tuple[Tensor, Tensor]:
+    """s and t of the norm. Raises `Refused` where it does not use fixed statistics, or they are unusable."""
+    if norm.frozen:
+        return _frozen_scale_shift(flow, store, norm)
+    node = norm.node
+    if any(_normalises(call.result) for call in norm.calls):
+        raise Refused(f"`{norm.path}` normalises with the statistics of its input (train mode, or none are tracked)")
+    values = {name: _read(flow, store, norm, name) for name in ("running_mean", "running_var", "weight", "bias")}
+    mean, variance = values["running_mean"], values["running_var"]
+    if mean is None or variance is None:
+        raise Refused(f"`{norm.path}` has no running statistics")
+    for name, value in values.items():
+        if value is not None:
+            finite(value, f"{norm.path}.{name}")
+    eps = float(argument(node, "eps"))  # type: ignore[arg-type]  # a number
+    if bool((variance + eps <= 0).any()):
+        raise Refused(f"`{norm.path}.running_var` plus eps is not positive")
+    return algebra.scale_shift(mean, variance, values["weight"], values["bias"], eps)
+
+
+def untrained(flow: Flow, store: Store, norm: Norm) -> bool:
+    """Are the running statistics still those of a new layer."""
+    if norm.frozen:
+        return False
+    mean, variance = (_read(flow, store, norm, name) for name in ("running_mean", "running_var"))
+    return mean is not None and variance is not None and not bool(mean.any()) and bool((variance == 1).all())
+
+
+def removal(flow: Flow, store: Store, norm: Norm) -> ReplaceModule:
+    """The edit that takes the norm out and keeps what its class does besides. Raises `Refused` where that is unsafe."""
+    module = flow.module(norm.path)
+    if module is None or (not norm.frozen and not _owns(flow, norm.path, norm.node)):
+        raise Refused(
+            f'`{norm.path}` is a functional call: modules cannot be edited to drop it (ask for output="program")'
+        )
+    if not norm.path:
+        raise Refused("the model itself is the norm")
+    no_hooks(module, norm.path)
+    no_parametrization(module, norm.path)
+    not_kept_elsewhere(flow, module, norm.path)
+    _read_here_only(flow, norm, module)
+    order = _children_called(flow, norm)
+    if not probe.is_stock(module):
+        _does_nothing_else(norm, module, order, *scale_shift(flow, store.original(), norm))
+    return ReplaceModule(norm.path, lambda old: folded(old, order))
+
+
+def folded(old: nn.Module, order: tuple[str, ...]) -> Folded:
+    """What takes the place of a norm module."""
+    first = repr(old).splitlines()[0].rstrip("(")
+    return Folded(first, old.training, dict(old.named_children()), order)
+
+
+def _owns(flow: Flow, home: str, node: fx.Node) -> bool:
+    """Do the statistics that this node reads belong to the module whose forward made it."""
+    mean = argument(node, "running_mean")
+    if mean is None:
+        return probe.is_stock(flow.model.get_submodule(home))
+    name = flow.tensor(mean)
+    return name is not None and any(
+        flow.paths[id(flow.model.get_submodule(alias.rpartition(".")[0]))] == home for alias in flow.aliases[name]
+    )
+
+
+def _tracked(node: fx.Node) -> bool:
+    return argument(node, "running_mean") is not None
+
+
+def _normalises(node: fx.Node) -> bool:
+    flag = "training" if operation(node) == "batch_norm" else "use_input_stats"
+    return bool(argument(node, flag)) or argument(node, "running_mean") is None
+
+
+def _read(flow: Flow, store: Store, norm: Norm, name: str) -> Tensor | None:
+    value = argument(norm.node, name)
+    if value is None:
+        added = f"{norm.path}.{name}"
+        return store.read(added) if name not in _BUFFERS and store.holds(added) else None
+    tensor = flow.tensor(value)
+    if tensor is None:
+        raise Refused(f"the {name} of `{norm.path}` is computed, not stored")
+    return store.read(tensor)
+
+
+def _read_here_only(flow: Flow, norm: Norm, module: nn.Module) -> None:
+    keys = {step.key for call in norm.calls for step in _own_steps(flow, norm, call.result)}
+    for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        full = flow.aliases[f"{norm.path}.{name}"][0]
+        for reader in flow.readers_of(full):
+            if not any(step.key in keys for step in flow.steps(reader)) and reader.op != "output":
+                if _tied_elsewhere(flow, full, norm.path, reader):
+                    continue
+                raise Refused(f"`{norm.path}.{name}` is also read by {flow.name(reader)}")
+            if reader.op == "output":
+                raise Refused(f"`{norm.path}.{name}` is an output of the model")
+
+
+def _tied_elsewhere(flow: Flow, name: str, path: str, reader: fx.Node) -> bool:
+    """Is the tensor tied to another module, whose own call reads it: that one keeps it."""
+    home = flow.home(reader)
+    return home != path and any(alias.rpartition(".")[0] == home for alias in flow.aliases[name])
+
+
+def _own_steps(flow: Flow, norm: Norm, node: fx.Node) -> list[Step]:
+    return [step for step in flow.steps(node) if step.path == norm.path]
+
+
+def _children_called(flow: Flow, norm: Norm) -> tuple[str, ...]:
+    """Names of the norm's own children, in the order in which its forward calls them."""
+    keys = {step.key for step in _own_steps(flow, norm, norm.node)[:1]}
+    names: dict[str, None] = {}
+    for node in flow.nodes:
+        steps = flow.steps(node)
+        for outer, inner in pairwise(steps):
+            if outer.key in keys:
+                names[inner.path.rpartition(".")[2]] = None
+    return tuple(names)
+
+
+def _does_nothing_else(norm: Norm, module: nn.Module, order: tuple[str, ...], scale: Tensor, shift: Tensor) -> None:
+    inputs = probe.noise(shape(norm.calls[0].read))
+    affine = Affine.along(1, inputs.dim(), scale, shift)
+    kind = type(module).__name__
+    try:
+        before = probe.run(module, inputs)
+        after = probe.run(folded(copy.deepcopy(module), order), affine.scale * inputs + affine.shift)
+    except Exception as error:
+        raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
+    if not probe.close(before, after):
+        raise Refused(f"`{norm.path}` is a {kind}, which does more than normalise")
+
+
+def _frozen_calls(flow: Flow) -> dict[str, list[NormCall]]:
+    """Calls of modules that hold a batch norm's four tensors as buffers and whose class says that it is frozen."""
+    paths = {
+        path: module
+        for path, module in flow.model.named_modules()
+        if "FrozenBatchNorm" in type(module).__name__
+        and {"weight", "bias", "running_mean", "running_var"} <= dict(module.named_buffers(recurse=False)).keys()
+    }
+    found: dict[str, list[NormCall]] = {}
+    inside: dict[str, list[fx.Node]] = {}
+    for node in flow.nodes:
+        steps = flow.steps(node)
+        if steps and steps[-1].path in paths:
+            inside.setdefault(steps[-1].key, []).append(node)
+    for nodes in inside.values():
+        path = flow.home(nodes[0])
+        if any(operation(node) == "batch_norm" for node in nodes):
+            continue
+        read = [part for node in nodes for part in node.all_input_nodes if part not in nodes and not flow.tensor(part)]
+        results = [node for node in nodes if any(user not in nodes for user in flow.readers(node))]
+        if len(set(read)) == 1 and len(results) == 1:
+            found.setdefault(path, []).append(NormCall(results[0], read[0]))
+    return found
+
+
+def _frozen_scale_shift(flow: Flow, store: Store, norm: Norm) -> tuple[Tensor, Tensor]:
+    """s and t as the module itself computes them: f(0) = t, f(1) = s + t; random input then confirms it."""
+    module = copy.deepcopy(flow.model.get_submodule(norm.path)).double().cpu()
+    for name, child in module.named_children():
+        setattr(module, name, nn.Identity())
+        del child
+    for name, buffer in module.named_buffers(recurse=False):
+        if buffer.is_floating_point():
+            buffer.copy_(store.read(f"{norm.path}.{name}"))
+    channels = shape(norm.node)[1]
+    sizes = (2, channels, *[3] * (len(shape(norm.node)) - 2))
+    zero, one = torch.zeros(sizes, dtype=torch.float64), torch.ones(sizes, dtype=torch.float64)
+    shift = probe.run(module, zero)
+    scale = probe.run(module, one) - shift
+    shift, scale = shift[0].reshape(channels, -1)[:, 0], scale[0].reshape(channels, -1)[:, 0]
+    finite(scale, f"{norm.path}: the scale")
+    inputs = probe.noise(sizes)
+    affine = Affine.along(1, len(sizes), scale, shift)
+    if not probe.close(probe.run(module, inputs), affine.scale * inputs + affine.shift):
+        raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than scale and shift")
+    return scale, shift
