@@ -71,7 +71,7 @@ def _restore(module: nn.Module, values: dict[str, Any], items: dict[str, Any]) -
 def _process_state() -> Iterator[None]:
     python, grad, dtype = random.getstate(), torch.is_grad_enabled(), torch.get_default_dtype()
     numpy = _numpy_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]  # torch
     with torch.random.fork_rng(devices=devices):
         try:
             yield
