@@ -10,7 +10,7 @@ from functools import lru_cache
 from normfix import norms, vocabulary
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script
-from normfix.steps import Scope, base, dotted, functions, scope_of, scopes
+from normfix.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
 MODULE = "torch.nn.Module"
@@ -71,7 +71,7 @@ def contents(script: Script, value: ast.expr | None) -> Contents:
     """What is known of the network that an expression builds."""
     if value is None:
         return UNKNOWN
-    core = base(value)
+    core = unwrapped(value)
     if not isinstance(core, ast.Call):
         return UNKNOWN
     name = script.resolve(core.func)

@@ -79,6 +79,14 @@ def base(node: ast.expr) -> ast.expr:
             return node
 
 
+def unwrapped(node: ast.expr) -> ast.expr:
+    """The object behind methods that return it and behind wrappers: `net` for `DDP(net.to(device))`."""
+    core = base(node)
+    while isinstance(core, ast.Call) and core.args and dotted(core.func).rpartition(".")[2] in WRAPPERS:
+        core = base(core.args[0])
+    return core
+
+
 def dotted(node: ast.AST | None) -> str:
     """A chain of names as written: "self.model"; "" for anything else."""
     parts: list[str] = []
@@ -320,20 +328,12 @@ def aliases(scope: Scope, name: str) -> frozenset[str]:
     while len(faces) != size:
         size = len(faces)
         for other, values in scope.bound.items():
-            sources = {source for value in values if value is not None and (source := _source(value))}
+            sources = {source for value in values if value is not None and (source := dotted(unwrapped(value)))}
             if other in faces:
                 faces |= sources
             elif sources & faces:
                 faces.add(other)
     return frozenset(faces)
-
-
-def _source(value: ast.expr) -> str:
-    """The module that a value is another face of."""
-    core = base(value)
-    if isinstance(core, ast.Call) and core.args and dotted(core.func).rpartition(".")[2] in WRAPPERS:
-        core = base(core.args[0])
-    return dotted(core)
 
 
 def _concerns(script: Script, change: Switch, faces: frozenset[str]) -> bool:

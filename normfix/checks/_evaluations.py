@@ -1,0 +1,157 @@
+"""Forward passes without gradients in source, and whether their model is known to be still in training mode."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from normfix.checks._exports import construction, fresh, loads_weights
+from normfix.graph import Undecided
+from normfix.records import dataclass
+from normfix.script import FUNCTIONS, Script
+from normfix.steps import (
+    Scope,
+    callers,
+    dotted,
+    effects,
+    gradless,
+    passed,
+    position,
+    scopes,
+    subject,
+    switch,
+    turns_grad_off,
+)
+
+ON_PURPOSE = re.compile(
+    r"recalib|calib|update_bn|bn_update|precise|statistic|stats|warm|mc_|monte|uncertain|ema|momentum|init|probe|shape"
+    r"|flops|benchmark|profile|sanity|smoke|summary|preview"
+)
+"""Names of functions that may want training mode, or do not care."""
+SYNTHETIC = frozenset({"randn", "rand", "zeros", "ones", "empty", "randint", "randn_like", "zeros_like", "ones_like"})
+NETWORK_NAME = re.compile(r"(^|_)(model|net|network|classifier|backbone|encoder|unet|resnet|cnn)(\d|_|$)")
+
+
+@dataclass(eq=False, slots=True)
+class Evaluation:
+    """The first forward pass of one model without gradients in one scope."""
+
+    call: ast.Call
+    scope: Scope
+    name: str
+    statement: ast.stmt
+    """The outermost statement around it that begins after the model is built."""
+    for_good: bool
+    """Were gradients switched off with `set_grad_enabled(False)`."""
+
+
+def evaluations(script: Script) -> Iterator[Evaluation]:
+    """The forward passes without gradients whose results are used, one for each model and scope."""
+    for scope in scopes(script).values():
+        off = [call for call in scope.calls if turns_grad_off(script, call)]
+        seen: set[str] = set()
+        for call in scope.calls:
+            name = dotted(call.func)
+            if not name or name in seen or switch(call) or not _may_be_network(script, scope, name):
+                continue
+            for_good = any(position(one) < position(call) for one in off)
+            if (for_good or gradless(script, call)) and not _is_idle(script, scope, call):
+                seen.add(name)
+                yield Evaluation(call, scope, name, _statement(script, scope, call, name), for_good)
+
+
+def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:
+    """Is the model of this evaluation in training mode: surely, or (`broad`) as far as the file shows."""
+    if any(ON_PURPOSE.search(name.lower()) for name in (evaluation.scope.name, evaluation.name)):
+        return False
+    if _is_evaluated_somewhere(script, evaluation.name):
+        return False
+    modes = effects(script, evaluation.scope, evaluation.name)
+    if modes.evals or modes.trains or _trains(evaluation.scope):
+        return broad and not modes.evals and not modes.trains
+    sources = list(_sources(script, evaluation.scope, evaluation.name, 2))
+    if broad:
+        return bool(NETWORK_NAME.search(evaluation.name.lower())) and not any(
+            effects(script, scope, name).evals for scope, name, _ in sources
+        )
+    if not sources:
+        return False
+    for scope, name, value in sources:
+        outer = effects(script, scope, name)
+        loaded = loads_weights(scope, name)
+        if value is None or outer.evals or outer.trains or not (loaded or evaluation.for_good):
+            return False
+        known = fresh(script, value, False)
+        if known is None:
+            return False
+        if outer.unclear:
+            raise Undecided(f"the mode of `{name}` is not known: {outer.unclear[0]}")
+    return True
+
+
+def _sources(script: Script, scope: Scope, name: str, depth: int) -> Iterator[tuple[Scope, str, ast.expr | None]]:
+    """Where the model of a scope is built: in the scope itself, at the top level, or by the callers in this file."""
+    if name in scope.bound:
+        yield scope, name, construction(script, scope, name)
+    elif name in scope.parameters():
+        for call in callers(script, scope.node) if depth else ():
+            value = passed(call, scope).get(name)
+            outer = scopes(script)[_scope_node(script, call)]
+            if value is None or not subject(value):
+                yield outer, name, None
+            else:
+                yield from _sources(script, outer, subject(value), depth - 1)
+    else:
+        top = scopes(script)[script.tree]
+        yield top, name, construction(script, top, name) if name in top.bound else None
+
+
+def _scope_node(script: Script, call: ast.Call) -> ast.AST:
+    return script.function_of(call) or script.tree
+
+
+def _may_be_network(script: Script, scope: Scope, name: str) -> bool:
+    root = name.partition(".")[0]
+    return root not in script.imports and root != "self" and "." not in name and not _is_defined(script, name)
+
+
+def _is_defined(script: Script, name: str) -> bool:
+    return any(
+        getattr(node, "name", "") == name for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))
+    )
+
+
+def _is_idle(script: Script, scope: Scope, call: ast.Call) -> bool:
+    """Is the result dropped, or the input made up: a pass that moves statistics on purpose, or a smoke test."""
+    if isinstance(script.parents[call], ast.Expr) or not call.args:
+        return True
+    for value in call.args:
+        known = scope.value(dotted(value)) if dotted(value) else value
+        calls = [node for node in ast.walk(known) if isinstance(node, ast.Call)] if known is not None else []
+        if any(dotted(one.func).rpartition(".")[2] in SYNTHETIC for one in calls):
+            return True
+    return False
+
+
+def _is_evaluated_somewhere(script: Script, name: str) -> bool:
+    """Is eval() called on something of this name, or on something without one, anywhere in the file."""
+    last = name.rpartition(".")[2]
+    changes = (switch(call) for call in script.of_type(ast.Call))
+    return any(
+        one is not None and one.training is not True and one.subject.rpartition(".")[2] in ("", last) for one in changes
+    )
+
+
+def _trains(scope: Scope) -> bool:
+    return any(isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step") for call in scope.calls)
+
+
+def _statement(script: Script, scope: Scope, call: ast.Call, name: str) -> ast.stmt:
+    """The outermost statement of the scope around a call that does not hold the construction of its model."""
+    built = [value for value in scope.bound.get(name, ()) if value is not None]
+    found: ast.stmt | None = None
+    for parent in script.ancestors(call, ast.stmt):
+        if parent is scope.node or any(parent in set(script.ancestors(value, ast.stmt)) for value in built):
+            break
+        found = parent
+    assert found is not None, "every call stands in a statement"
+    return found

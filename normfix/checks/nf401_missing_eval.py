@@ -1,0 +1,116 @@
+"""NF401 missing-eval: a model is exported, or evaluated, while it is still in training mode.
+
+Sure, and on by default: a trace or export of a model that the same function builds and never puts in eval mode; an
+evaluation of a model with loaded weights, or with gradients switched off for good, whose file never calls eval() on it.
+`missing-eval = "broad"` adds every forward pass without gradients whose model is not seen to be in eval mode.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from normfix import norms, vocabulary
+from normfix.checks._evaluations import Evaluation, evaluations, judge
+from normfix.checks._exports import Export, construction, exports, fresh, loads_weights, own_mode
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
+from normfix.findings import InsertStatement, Problem, Safety, Severity
+from normfix.graph import Layer, LayerGraph, Undecided
+from normfix.networks import is_unit_test
+from normfix.script import Script
+from normfix.steps import effects
+
+RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE)
+
+
+@on_script(RULE)
+def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A trace or export of a model that this function builds and never puts in eval mode."""
+    if is_unit_test(script):
+        return
+    for export in exports(script):
+        if not _chooses_mode(export.call) and _is_fresh(script, export):
+            name = export.name or script.source(export.model)
+            yield Problem(
+                script.site(export.call),
+                f"`{name}` is in training mode when it is written down here: it was built in this scope "
+                "and `eval()` is never called on it",
+                help=f"Call `{name}.eval()` before the export",
+                remedy=InsertStatement(script.site(export.call), f"{name}.eval()") if export.name else None,
+                safety=Safety.UNSAFE if export.name else Safety.DISPLAY,
+            )
+
+
+def _is_fresh(script: Script, export: Export) -> bool:
+    if not export.name:
+        return own_mode(export.model) is None and fresh(script, export.model, False) is not None
+    value = construction(script, export.scope, export.name)
+    modes = effects(script, export.scope, export.name)
+    if value is None or modes.evals or modes.trains:
+        return False
+    if fresh(script, value, loads_weights(export.scope, export.name)) is None:
+        return False
+    if modes.unclear:
+        raise Undecided(f"the mode of `{export.name}` at its export is not known: {modes.unclear[0]}")
+    return True
+
+
+def _chooses_mode(call: ast.Call) -> bool:
+    """Does the export set the mode itself: `training=`, or the exporter that switches to eval on its own."""
+    return any(
+        one.arg == "training" or (one.arg == "dynamo" and getattr(one.value, "value", None) is False)
+        for one in call.keywords
+    )
+
+
+@on_script(RULE)
+def evaluation_without_eval(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A forward pass without gradients of a model that nothing puts in eval mode."""
+    if ("no_grad" not in script.text and "inference_mode" not in script.text and "grad_enabled" not in script.text) or (
+        is_unit_test(script)
+    ):
+        return
+    broad = facts.options.get("missing-eval") == "broad"
+    for evaluation in evaluations(script):
+        if judge(script, evaluation, broad):
+            yield _problem(script, evaluation)
+
+
+def _problem(script: Script, evaluation: Evaluation) -> Problem:
+    site = script.site(evaluation.call)
+    statement = script.site(evaluation.statement)
+    return Problem(
+        site,
+        f"`{evaluation.name}` is evaluated in training mode: switching gradients off does not switch the mode, "
+        "and `eval()` is never called on it",
+        help=f"Call `{evaluation.name}.eval()` before the evaluation",
+        remedy=InsertStatement(statement, f"{evaluation.name}.eval()"),
+        safety=Safety.UNSAFE,
+    )
+
+
+@on_graph(RULE)
+def model_in_training_mode(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """A model for inference with layers that eval() would change."""
+    if facts.purpose != "inference":
+        return
+    found = [layer for layer in graph.layers if layer.training is True and _changes(layer)]
+    if found:
+        also = f" and {len(found) - 1} other layers" if len(found) > 2 else " and one other layer" * (len(found) == 2)
+        yield Problem(
+            found[0].site,
+            f"`{found[0].name}`{also} would run in training mode: {_effect(found[0])}",
+            help="Call `model.eval()` before inference and before export",
+            severity=Severity.ERROR,
+        )
+
+
+def _changes(layer: Layer) -> bool:
+    """Does eval() change what this layer computes."""
+    if layer.kind in norms.TRACKING and not layer.kind.islower():
+        return "running_mean" in layer.state or layer.flag("track_running_stats")
+    return layer.kind in vocabulary.DROPOUTS and not layer.kind.islower() and layer.number("p") > 0
+
+
+def _effect(layer: Layer) -> str:
+    if layer.kind in vocabulary.DROPOUTS:
+        return "it drops values at random"
+    return "it normalises with the statistics of each batch, and goes on changing its running ones"

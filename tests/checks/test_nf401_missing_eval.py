@@ -1,0 +1,225 @@
+"""NF401 missing-eval: look-alikes first, then the misuse in its spellings, then live models."""
+
+import pytest
+from source_findings import NET, PLAIN, fires, report, silent
+
+from normfix import engine
+from normfix.checks import nf401_missing_eval as rule
+from normfix.findings import InsertStatement, Safety
+from normfix.graph import Argument, Layer, LayerGraph, Site
+from normfix.readers import scripts
+
+BROAD = {"missing-eval": "broad"}
+EXPORT = "torch.onnx.export(net, x, 'net.onnx')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"net = Net()\nnet.eval()\n{EXPORT}", id="eval is called"),
+        pytest.param(f"net = Net().eval()\n{EXPORT}", id="eval in the chain"),
+        pytest.param(f"net = Net()\nnet = net.to('cpu').eval()\n{EXPORT}", id="eval in a later chain"),
+        pytest.param(f"net = Net()\nnet.train(False)\n{EXPORT}", id="train(False)"),
+        pytest.param(f"net = Net()\nm = nn.DataParallel(net)\nm.eval()\n{EXPORT}", id="eval on the wrapper"),
+        pytest.param(f"net, other = Net(), Net()\nfor m in (net, other):\n    m.eval()\n{EXPORT}", id="eval in a loop"),
+        pytest.param("torch.onnx.export(Net().eval(), x, 'net.onnx')", id="eval inside the call"),
+        pytest.param("def f(net):\n    " + EXPORT, id="the model is a parameter"),
+        pytest.param("net = build()\n" + EXPORT, id="an unknown function builds it"),
+        pytest.param("from lib import build\nnet = build()\n" + EXPORT, id="an imported function builds it"),
+        pytest.param("from lib import UNet\nnet = UNet()\n" + EXPORT, id="an imported class without weights"),
+        pytest.param("net = torch.load('net.pt')\n" + EXPORT, id="a pickled model keeps its mode"),
+        pytest.param("net = torch.jit.load('net.pt')\n" + EXPORT, id="a scripted model keeps its mode"),
+        pytest.param(
+            "from transformers import AutoModel\nnet = AutoModel.from_pretrained('x')\n" + EXPORT,
+            id="from_pretrained gives eval mode",
+        ),
+        pytest.param(
+            f"def build():\n    net = Net()\n    net.eval()\n    return net\nnet = build()\n{EXPORT}",
+            id="the builder calls eval",
+        ),
+        pytest.param(f"def load(m):\n    m.eval()\nnet = Net()\nload(net)\n{EXPORT}", id="a helper calls eval"),
+        pytest.param(f"from lib import load\nnet = Net()\nload(net, p)\n{EXPORT}", id="an imported helper may call it"),
+        pytest.param("net = Net()\ntorch.onnx.export(net, x, f, training=mode)", id="the export chooses the mode"),
+        pytest.param("net = Net()\ntorch.onnx.export(net, x, f, dynamo=False)", id="the old exporter switches to eval"),
+        pytest.param("net = Net()\ntorch.jit.script(net)", id="a script obeys eval later"),
+        pytest.param("def f(x):\n    return x\ntorch.jit.trace(f, x)", id="a traced function"),
+        pytest.param("import pytest\nnet = Net()\n" + EXPORT, id="a unit test"),
+        pytest.param("net = Net()\nif quick:\n    net = other\n" + EXPORT, id="built in two ways"),
+        pytest.param("class S:\n    def f(self):\n        " + EXPORT.replace("net,", "self.net,"), id="self.net"),
+    ],
+)
+def test_exports_silent(text: str) -> None:
+    silent(rule, NET + text)
+
+
+def test_an_export_of_a_network_that_eval_does_not_change() -> None:
+    silent(rule, PLAIN + "net = Net()\n" + EXPORT)
+
+
+def test_a_class_that_calls_eval_itself() -> None:
+    silent(rule, NET.replace("8)\n\n", "8)\n        self.eval()\n\n") + "net = Net()\n" + EXPORT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"net = Net()\n{EXPORT}  # here", id="onnx"),
+        pytest.param("net = Net()\ntorch.jit.trace(net, x)  # here", id="trace"),
+        pytest.param("net = Net()\ntorch.jit.trace(func=net, example_inputs=x)  # here", id="keyword"),
+        pytest.param("net = Net()\nprogram = torch.export.export(net, (x,))  # here", id="torch.export"),
+        pytest.param("torch.jit.trace(Net(), x).save('n.pt')  # here", id="built in place"),
+        pytest.param(f"net = Net().to('cuda')\nnet.load_state_dict(w)\n{EXPORT}  # here", id="weights are loaded"),
+        pytest.param(f"def main():\n    net = Net()\n    {EXPORT}  # here", id="in a function"),
+        pytest.param(f"with torch.no_grad():\n    net = Net()\n    {EXPORT}  # here", id="no_grad is not eval"),
+        pytest.param("net = nn.DataParallel(Net())\ntorch.jit.trace(net.module, x)  # here", id="behind a wrapper"),
+        pytest.param("from torch.jit import trace\nnet = Net()\ntrace(net, x)  # here", id="trace imported by name"),
+        pytest.param(
+            f"from torchvision import models\nnet = models.resnet50(weights='DEFAULT')\n{EXPORT}  # here",
+            id="a torchvision network",
+        ),
+        pytest.param(f"import timm\nnet = timm.create_model('resnet50')\n{EXPORT}  # here", id="a timm network"),
+        pytest.param(
+            f"from lib import UNet\nnet = UNet()\nnet.load_state_dict(w)\n{EXPORT}  # here",
+            id="an imported class with loaded weights",
+        ),
+        pytest.param(f"def build():\n    return Net()\nnet = build()\n{EXPORT}  # here", id="a builder of this file"),
+        pytest.param(f"net = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))\n{EXPORT}  # here", id="dropout only"),
+    ],
+)
+def test_exports_found(text: str) -> None:
+    fires(rule, NET + text, "warning")
+
+
+def test_an_export_of_a_network_in_the_file_beside() -> None:
+    beside = scripts.read("from torch import nn\n" + NET, "model.py")
+    fires(rule, f"from model import Net\nnet = Net()\n{EXPORT}  # here", sibling=lambda name: beside)
+    plain = scripts.read("from torch import nn\n" + PLAIN, "model.py")
+    silent(rule, f"from model import Net\nnet = Net()\nnet.load_state_dict(w)\n{EXPORT}", sibling=lambda name: plain)
+
+
+LOADED = "net = Net()\nnet.load_state_dict(torch.load('w.pt'))\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(LOADED + "net.eval()\nwith torch.no_grad():\n    y = net(x)", id="eval is called"),
+        pytest.param(
+            LOADED + "with torch.no_grad():\n    net(x)", id="the result is dropped: statistics are collected"
+        ),
+        pytest.param(LOADED + "with torch.no_grad():\n    y = net(torch.randn(1, 3, 8, 8))", id="a smoke test"),
+        pytest.param(LOADED + "z = torch.randn(4, 8)\nwith torch.no_grad():\n    y = net(z)", id="a GAN sample"),
+        pytest.param("net = Net()\nwith torch.no_grad():\n    y = net(x)", id="no weights were loaded"),
+        pytest.param("def f(net):\n    with torch.no_grad():\n        return net(x)", id="the caller is not seen"),
+        pytest.param(LOADED + "y = net(x)", id="with gradients"),
+        pytest.param(
+            LOADED + "for x in data:\n    with torch.no_grad():\n        t = net(x)\n    loss(t).backward()",
+            id="a teacher in a training loop",
+        ),
+        pytest.param(
+            LOADED + "def mc_dropout():\n    with torch.no_grad():\n        return net(x)", id="dropout at test time"
+        ),
+        pytest.param(LOADED + "net.train()\nwith torch.no_grad():\n    y = net(x)", id="training mode on purpose"),
+        pytest.param(
+            "def f(net):\n    with torch.no_grad():\n        return net(x)\n" + LOADED + "net.eval()\nf(net)",
+            id="the caller calls eval",
+        ),
+        pytest.param(
+            "from lib import prepare\n" + LOADED + "prepare(net)\nwith torch.no_grad():\n    y = net(x)",
+            id="an imported helper may call it",
+        ),
+        pytest.param("import pytest\n" + LOADED + "with torch.no_grad():\n    y = net(x)", id="a unit test"),
+    ],
+)
+def test_evaluations_silent(text: str) -> None:
+    silent(rule, NET + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(LOADED + "with torch.no_grad():\n    y = net(x)  # here", id="no_grad"),
+        pytest.param(LOADED + "with torch.inference_mode():\n    y = net(x)  # here", id="inference_mode"),
+        pytest.param(
+            LOADED + "with torch.set_grad_enabled(False):\n    for x in data:\n        y = net(x)  # here",
+            id="set_grad_enabled",
+        ),
+        pytest.param(
+            "net = Net()\ntorch.set_grad_enabled(False)\nfor x in data:\n    y = net(x)  # here",
+            id="gradients off for good",
+        ),
+        pytest.param(
+            "@torch.no_grad()\ndef test(model, data):\n    return [model(x) for x in data]  # here\n"
+            + LOADED
+            + "test(net, data)",
+            id="evaluated in a helper",
+        ),
+        pytest.param(
+            "def main():\n    net = Net().cuda()\n    net.load_state_dict(w)\n    with torch.no_grad():\n"
+            "        for x in data:\n            hits += (net(x).argmax(1) == y).sum()  # here",
+            id="in main",
+        ),
+    ],
+)
+def test_evaluations_found(text: str) -> None:
+    fires(rule, NET + text, "warning")
+
+
+def test_broad_takes_models_that_are_not_seen_to_be_built() -> None:
+    text = "def validate(model, data):\n    with torch.no_grad():\n        return [model(x) for x in data]  # here"
+    silent(rule, text)
+    fires(rule, text, options=BROAD)
+    silent(rule, text.replace("with", "model.eval()\n    with"), options=BROAD)
+
+
+def test_the_remedies_stand_before_the_statement() -> None:
+    (finding,) = report(rule, NET + f"def f():\n    net = Net()\n    {EXPORT}").findings
+    assert isinstance(finding.remedy, InsertStatement)
+    assert finding.remedy.text == "net.eval()"
+    assert finding.safety is Safety.UNSAFE
+    (finding,) = report(rule, NET + LOADED + "with torch.no_grad():\n    for x in data:\n        y = net(x)").findings
+    assert isinstance(finding.remedy, InsertStatement)
+    assert finding.remedy.site.origin is not None
+    assert finding.line == finding.remedy.site.origin.line + 2
+
+
+def check(*layers: Layer, purpose: str | None = "inference") -> list[tuple[str, str | None]]:
+    facts = engine.Facts("model", purpose=purpose)
+    found = engine.run(facts, [rule.model_in_training_mode], [LayerGraph("Net", list(layers))]).findings
+    return [(str(one.severity), one.module) for one in found]
+
+
+def layer(kind: str, training: bool, **arguments: object) -> Layer:
+    given = {name: Argument(value) for name, value in arguments.items()}
+    return Layer(kind, kind, Site(module=kind), given, training=training)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(check(layer("BatchNorm2d", False)), id="in eval mode"),
+        pytest.param(check(layer("BatchNorm2d", True), purpose="training"), id="for training"),
+        pytest.param(check(layer("BatchNorm2d", True), purpose=None), id="for nothing in particular"),
+        pytest.param(check(layer("GroupNorm", True)), id="group norm does not care"),
+        pytest.param(check(layer("InstanceNorm2d", True)), id="instance norm without running statistics"),
+        pytest.param(check(layer("BatchNorm2d", True, track_running_stats=False)), id="batch statistics either way"),
+        pytest.param(check(layer("Dropout", True, p=0.0)), id="dropout of nothing"),
+        pytest.param(check(layer("Linear", True)), id="a layer without modes"),
+    ],
+)
+def test_live_silent(found: list[object]) -> None:
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(check(layer("BatchNorm2d", True)), id="batch norm"),
+        pytest.param(check(layer("Dropout", True)), id="dropout"),
+        pytest.param(check(layer("InstanceNorm2d", True, track_running_stats=True)), id="tracked instance norm"),
+        pytest.param(check(layer("BatchNorm2d", False), layer("SyncBatchNorm", True)), id="one of two"),
+        pytest.param(check(layer("BatchNorm2d", True), layer("Dropout", True)), id="one finding for a model"),
+    ],
+)
+def test_live_found(found: list[tuple[str, str | None]]) -> None:
+    assert [severity for severity, _ in found] == ["error"]
