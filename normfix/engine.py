@@ -141,7 +141,7 @@ def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -
     for check, subject, about in _subjects(facts, selected, graphs):
         try:
             for problem in check.run(subject, about):
-                finding = _finding(check.rule, problem, facts.path)
+                finding = as_finding(check.rule, problem, facts.path)
                 # A block that two graphs inline is still constructed, and mended, once.
                 key = (finding.code, finding.path, finding.cell, finding.line, finding.column, finding.module)
                 if key not in seen:
@@ -149,10 +149,13 @@ def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -
                     report.findings.append(finding)
         except Undecided as undecided:
             report.undecided.append(Abstention(check.rule.code, _where(subject, about), undecided.reason))
-    report.findings.sort(
-        key=lambda one: (one.path, one.cell or 0, one.line or 0, one.column or 0, one.module or "", one.code)
-    )
+    report.findings.sort(key=position)
     return report
+
+
+def position(finding: Finding) -> tuple[str, int, int, int, str, str]:
+    """What findings are sorted by."""
+    return (finding.path, finding.cell or 0, finding.line or 0, finding.column or 0, finding.module or "", finding.code)
 
 
 def _subjects(
@@ -181,7 +184,8 @@ def _subjects(
                         yield check, item, about
 
 
-def _finding(rule: Rule, problem: Problem, path: str) -> Finding:
+def as_finding(rule: Rule, problem: Problem, path: str) -> Finding:
+    """The problem as a finding of this rule."""
     path, origin = place(problem.site, path)
     return Finding(
         code=rule.code,

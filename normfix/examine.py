@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 
 from normfix import engine, sources
-from normfix.engine import UNREADABLE_FILE, Facts
+from normfix.engine import UNREADABLE_FILE, UNUSED_SUPPRESSION, Facts
 from normfix.findings import Failure, Finding, Report
 from normfix.readers.siblings import Siblings
 from normfix.records import dataclass, field
@@ -49,8 +49,30 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
     if siblings is not None:
         siblings.attach(script)
     script.graphs = graphs(script)
-    checks = [check for check in engine.checks() if check.rule.code in plan.codes]
-    return engine.run(Facts("source", path, script=script, options=plan.options), checks, script.graphs)
+    return _run(script, plan)
+
+
+def _run(script: Script, plan: Plan) -> Report:
+    """Run the checks, and leave out what the plan or a comment does not want to hear."""
+    if "noqa" not in script.text.lower():
+        return _check(script, plan, plan.codes)
+    from normfix import suppressions
+
+    comments = suppressions.find(script)
+    report = _check(script, plan, {*plan.codes, *suppressions.named(comments)})
+    kept, dropped = suppressions.split(report.findings, comments)
+    useless = suppressions.unused(comments, dropped, report.undecided)
+    kept += [engine.as_finding(UNUSED_SUPPRESSION, problem, script.path) for problem in useless]
+    return Report(
+        sorted((finding for finding in kept if finding.code in plan.codes), key=engine.position),
+        [abstention for abstention in report.undecided if abstention.code in plan.codes],
+    )
+
+
+def _check(script: Script, plan: Plan, codes: Collection[str]) -> Report:
+    checks = [check for check in engine.checks() if check.rule.code in codes]
+    facts = Facts("source", script.path, script=script, options=plan.options)
+    return engine.run(facts, checks, script.graphs)
 
 
 def _read(text: str, path: str) -> Script:

@@ -1,0 +1,87 @@
+"""The hook of this checkout, run by the real pre-commit on a repository made for the test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+CONFIG = "repos:\n- repo: {repo}\n  rev: {rev}\n  hooks:\n  - id: normfix\n"
+MISUSE = "import torch\n\n\ndef f(model: torch.nn.Module):\n    model.eval\n"
+
+pytest.importorskip("pre_commit")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("git") is None, reason="needs git"),
+    pytest.mark.network,
+]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    run = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def hooks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A git repository with what an installation needs of the checkout as it is now, and its revision."""
+    folder = tmp_path_factory.mktemp("hooks") / "normfix"
+    folder.mkdir()
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("normfix", "rules"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml"):
+        shutil.copy(CHECKOUT / name, folder / name)
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "checkout")
+    return folder, git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture(scope="module")
+def repository(hooks: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("user") / "project"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / ".pre-commit-config.yaml").write_text(CONFIG.format(repo=hooks[0], rev=hooks[1]))
+    (folder / "notes.txt").write_text("model.eval\n")
+    (folder / "clean.py").write_text("import torch\n")
+    git(folder, "add", ".")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def pre_commit(repository: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(home), "PRE_COMMIT_COLOR": "never"}
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, "-m", "pre_commit", "run", *arguments]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_clean_commit_passes(repository: Path, home: Path) -> None:
+    run = pre_commit(repository, home)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Passed" in run.stdout
+
+
+def test_a_misuse_stops_the_commit(repository: Path, home: Path) -> None:
+    (repository / "train.py").write_text(MISUSE)
+    git(repository, "add", "train.py")
+    run = pre_commit(repository, home)
+    assert run.returncode == 1
+    assert "train.py:5:5" in run.stdout
+    assert "NF403" in run.stdout
+    git(repository, "rm", "-q", "--cached", "train.py")
+
+
+def test_files_of_other_types_are_left_alone(repository: Path, home: Path) -> None:
+    run = pre_commit(repository, home, "--files", "notes.txt")
+    assert run.returncode == 0
+    assert "no files to check" in run.stdout
