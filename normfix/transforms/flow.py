@@ -18,8 +18,12 @@ from torch.nn.parameter import is_lazy
 from normfix import vocabulary
 from normfix.transforms.base import Refused
 
-_SILENT = frozenset({"_assert_tensor_metadata", "_assert_async", "sym_size", "_assert_scalar"})
-"""Operations that look at a tensor's shape or dtype, never at its values."""
+_SHAPE_ONLY = {
+    **dict.fromkeys(("reshape_as", "view_as", "expand_as", "type_as"), 1),
+    **dict.fromkeys(("_assert_tensor_metadata", "sym_size", "zeros_like", "ones_like", "empty_like", "full_like"), 0),
+    **dict.fromkeys(("rand_like", "randn_like", "new_zeros", "new_ones", "new_empty", "new_full"), 0),
+}
+"""Operations that look at the shape or dtype of one argument, and never at its values: its position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class Flow:
         self.shared = sharing(model)
         names = {**trace.signature.inputs_to_parameters, **trace.signature.inputs_to_buffers}
         self._names = {node: name for node, name in names.items() if name in self.aliases}
+        self._holders: dict[str, list[fx.Node]] = {}
+        for node in self.nodes:
+            name = self.tensor(node)
+            if name is not None:
+                self._holders.setdefault(name, []).append(node)
+        self._steps: dict[fx.Node, list[Step]] = {}
+        self.kept: dict[int, str] | None = None
+        """Modules that plain attributes hold, by id; worked out when it is first asked for."""
         self.removed: dict[fx.Node, fx.Node] = {}
         """Results of folded norms, and the node that each hands on."""
 
@@ -65,12 +77,11 @@ class Flow:
 
     def readers(self, node: fx.Node) -> list[fx.Node]:
         """The nodes that read the values of this one."""
-        return [user for user in node.users if operation(user) not in _SILENT]
+        return [user for user in node.users if not _reads_shape_only(user, node)]
 
     def readers_of(self, name: str) -> list[fx.Node]:
         """The nodes that read the parameter or buffer of this name."""
-        holders = [node for node in self.nodes if node.op == "placeholder" and self.tensor(node) == name]
-        return [reader for holder in holders for reader in self.readers(holder)]
+        return [reader for holder in self._holders.get(name, ()) for reader in self.readers(holder)]
 
     def only_reader(self, node: fx.Node) -> fx.Node:
         """The one node that reads this one. Raises `Refused` where there are others, the model's output among them."""
@@ -83,6 +94,11 @@ class Flow:
 
     def steps(self, node: fx.Node) -> list[Step]:
         """The module calls that a node ran in, outermost first."""
+        if node not in self._steps:
+            self._steps[node] = self._stack(node)
+        return self._steps[node]
+
+    def _stack(self, node: fx.Node) -> list[Step]:
         stack = node.meta.get("nn_module_stack") or {}
         found = []
         for key, (path, _) in stack.items():
@@ -112,6 +128,11 @@ class Flow:
         if module is not None and home and not any(True for _ in module.children()):
             return f"`{home}`"
         return f"`{operation(node)}`" + (f" in `{home}`" if home else "")
+
+
+def _reads_shape_only(user: fx.Node, node: fx.Node) -> bool:
+    position = _SHAPE_ONLY.get(operation(user))
+    return position is not None and [at for at, part in enumerate(user.args) if part is node] == [position]
 
 
 def operation(node: fx.Node) -> str:

@@ -41,11 +41,22 @@ def own_tensor(flow: Flow, name: str, readers: Collection[fx.Node]) -> None:
 
 def not_kept_elsewhere(flow: Flow, module: nn.Module, path: str) -> None:
     """The module is reached through registered names only, so that every call of it sees the replacement."""
-    for holder in flow.model.modules():
-        for name, value in vars(holder).items():
-            if not name.startswith("_") and any(item is module for item in _items(value)):
-                where = flow.paths[id(holder)]
-                raise Refused(f"`{path}` is also kept in the plain attribute `{where + '.' if where else ''}{name}`")
+    if flow.kept is None:
+        flow.kept = plain_attributes(flow.model)
+    if id(module) in flow.kept:
+        raise Refused(f"`{path}` is also kept in the plain attribute `{flow.kept[id(module)]}`")
+
+
+def plain_attributes(model: nn.Module) -> dict[int, str]:
+    """Modules that are held outside the registered names, in lists and the like: the attribute of each, by id."""
+    return {
+        id(item): f"{path}.{name}".lstrip(".")
+        for path, holder in model.named_modules()
+        for name, value in vars(holder).items()
+        if not name.startswith("_")
+        for item in _items(value)
+        if isinstance(item, nn.Module)
+    }
 
 
 def _items(value: object, depth: int = 2) -> Iterator[object]:

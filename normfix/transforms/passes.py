@@ -22,7 +22,7 @@ Push = Callable[[fx.Node, Affine], Affine]
 
 _HANDS_ON = frozenset("alias detach contiguous clone lift_fresh lift_fresh_copy".split())
 _DROPOUTS = frozenset("dropout alpha_dropout feature_dropout feature_alpha_dropout native_dropout".split())
-_RESHAPES = frozenset("view reshape flatten unflatten squeeze unsqueeze _unsafe_view".split())
+_RESHAPES = frozenset("view reshape reshape_as view_as flatten unflatten squeeze unsqueeze _unsafe_view".split())
 _POOLS = {f"{kind}_pool{rank}d": rank for kind in ("avg", "adaptive_avg", "max") for rank in (1, 2, 3)}
 _SCALES = {
     "upsample_nearest1d": 1, "upsample_nearest2d": 2, "upsample_nearest3d": 3, "upsample_linear1d": 1,
