@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from normfix import norms
 from normfix.graph import Call, LayerGraph, Unknown
 from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.failures import why
@@ -60,14 +61,47 @@ def capture(
         return _symbolic(plain, modules, around, "")
     arguments, keywords = _arguments(example_inputs, example_kwargs, plain)
     try:
-        with untouched(plain), traceable(plain), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(plain, arguments, keywords, strict=False)
+        program = _export(plain, arguments, keywords)
+    except ZeroDivisionError as error:
+        return _stilled(plain, modules, around, arguments, keywords, why(error))
     except Exception as error:
         # torch.export runs the caller's forward, so that any exception may come out of it.
         return _symbolic(plain, modules, around, why(error))
     calls, builder = exported_graph(program, modules, name)
     return Capture(calls, plain, program, wrappers=around, nodes=builder.nodes)
+
+
+def _export(
+    model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], still: bool = False
+) -> torch.export.ExportedProgram:
+    with untouched(model), traceable(model), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if still:
+            model.eval()
+        return torch.export.export(model, arguments, keywords, strict=False)
+
+
+def _stilled(
+    model: nn.Module,
+    modules: Modules,
+    around: tuple[str, ...],
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    reason: str,
+) -> Capture:
+    """A variance over one element divides by zero: read the calls off the model in eval mode, and their modes off
+    its layers. There is no program then, since the model as it is has none."""
+    try:
+        program = _export(model, arguments, keywords, still=True)
+    except Exception as error:
+        return _symbolic(model, modules, around, why(error))
+    calls, _ = exported_graph(program, modules, type(model).__name__)
+    for call in calls.calls:
+        if call.kind in ("batch_norm", "instance_norm"):
+            call.training = Unknown("this functional norm was read off the model in eval mode")
+        elif call.kind in norms.BATCH or call.kind in norms.INSTANCE:
+            call.training = norms.uses_input_statistics(call.layer, call.layer.training is True)
+    return Capture(calls, model, None, f"a statistic of one element: {reason}", around)
 
 
 def _symbolic(model: nn.Module, modules: Modules, around: tuple[str, ...], reason: str) -> Capture:

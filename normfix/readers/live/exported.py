@@ -93,6 +93,8 @@ def _invocations(nodes: Sequence[fx.Node], modules: Modules) -> list[Invocation]
 
 def _leaf(node: fx.Node, modules: Modules) -> tuple[str | None, object]:
     """The path of the outermost known layer that ran this node, and what tells this run of it from others."""
+    if _is_region(node) or (node.args and _is_region(node.args[0])):
+        return None, None
     stack = node.meta.get("nn_module_stack") or {}
     keys: list[str] = []
     for key, (path, _) in stack.items():
@@ -101,6 +103,11 @@ def _leaf(node: fx.Node, modules: Modules) -> tuple[str | None, object]:
         if plain in modules.by_path:
             return plain, tuple(keys)
     return None, None
+
+
+def _is_region(value: object) -> bool:
+    """A part of the forward under no_grad or autocast, which torch makes a graph of its own."""
+    return isinstance(value, fx.Node) and kind_of_operator(value.target) in _INLINED
 
 
 def _innermost(node: fx.Node) -> str:
