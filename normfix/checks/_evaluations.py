@@ -148,10 +148,10 @@ def _trains(scope: Scope) -> bool:
 def _statement(script: Script, scope: Scope, call: ast.Call, name: str) -> ast.stmt:
     """The outermost statement of the scope around a call that does not hold the construction of its model."""
     built = [value for value in scope.bound.get(name, ()) if value is not None]
-    found: ast.stmt | None = None
-    for parent in script.ancestors(call, ast.stmt):
+    around = list(script.ancestors(call, ast.stmt))
+    found = around[0]
+    for parent in around[1:]:
         if parent is scope.node or any(parent in set(script.ancestors(value, ast.stmt)) for value in built):
             break
         found = parent
-    assert found is not None, "every call stands in a statement"
     return found
