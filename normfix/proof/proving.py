@@ -12,6 +12,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from normfix.proof import runtime
+from normfix.proof.artefacts import InRuntime
 from normfix.proof.inputs import families
 from normfix.proof.judge import FORMULA, Evidence, judge
 from normfix.proof.measure import Result, run, run_float64
@@ -81,6 +82,8 @@ class Proving:
         )
 
     def _deploy(self, model: nn.Module | ExportedProgram) -> list[Result] | None:
+        if isinstance(model, InRuntime):
+            return self._run(model)
         try:
             return self._timed("deployed", lambda: runtime.results(model, self._families))
         except runtime.NoExport as missing:

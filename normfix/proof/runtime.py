@@ -31,10 +31,10 @@ class NoExport(Exception):
 
 def results(model: nn.Module | ExportedProgram, families: Sequence[Family]) -> list[Result]:
     """What ONNX Runtime makes of each family. Raises `NoExport`. `model` must be a copy that may be thrown away."""
-    with _quiet():
+    with quiet():
         program = export(model, families[0].args, families[0].kwargs)
         try:
-            program.initialize_inference_session(_session)
+            program.initialize_inference_session(session)
         except Exception as error:
             raise NoExport(f"ONNX Runtime cannot load the export: {_reason(error)}") from error
         try:
@@ -61,7 +61,8 @@ def _run(program: Any, family: Family) -> Result:
         return Result([], _reason(error))
 
 
-def _session(model: str | bytes) -> Any:
+def session(model: str | bytes) -> Any:
+    """An ONNX Runtime session with every graph optimisation off."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,7 +72,7 @@ def _session(model: str | bytes) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter talks on stdout, in logs and in warnings, about things that nobody can act on here."""
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)

@@ -1,0 +1,23 @@
+"""`normfix fold`: take the batch norms out of a model that is deployed."""
+
+from __future__ import annotations
+
+import argparse
+
+from normfix.commands import options, rewriting
+
+
+def add_parser(subparsers: options.Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "fold",
+        description="Fold the batch norms of a model, in eval mode, into the layers around them, and prove it.",
+    )
+    rewriting.add_target(parser)
+    rewriting.add_result(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from normfix.transforms.fold import fold
+
+    return rewriting.carry_out(arguments, lambda model, inputs: fold(model, inputs, prove=arguments.prove))

@@ -1,0 +1,126 @@
+"""What `fold`, `swap`, `drop-bias` and `verify` have in common: a target, its inputs, and the account at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from normfix.commands import options
+from normfix.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from torch import nn
+
+    from normfix.rewrites import Rewrite
+
+LEVELS = ("full", "formula", "none")
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """TARGET, `--kwargs`, `--weights`, `--input`."""
+    parser.add_argument("target", metavar="TARGET", help="package.module:name or path/to/file.py:name")
+    add_inputs(parser)
+    parser.add_argument("--weights", metavar="FILE", help="a state dict (.pt, .pth, .safetensors) to load first")
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """`--kwargs` for a class or factory, and `--input`, once for each input."""
+    parser.add_argument("--kwargs", metavar="JSON", help="arguments of the class or factory, as a JSON object")
+    parser.add_argument(
+        "--input", action="append", default=[], metavar="SHAPE", help="8x3x224x224 or 2x16:int64, once for each input"
+    )
+
+
+def add_result(parser: argparse.ArgumentParser) -> None:
+    """`-o`, `--prove`, `--dry-run`, `--certificate`, `--output-format`."""
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the new model: .pt2, .onnx, .safetensors or .pt")
+    parser.add_argument("--prove", choices=LEVELS, default="full", help="how much to prove (default: %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
+    parser.add_argument("--certificate", metavar="FILE", help="write the proof, with hashes and versions, as JSON")
+    options.add_format(parser)
+
+
+def load(arguments: argparse.Namespace) -> nn.Module:
+    """The target in eval mode, with its weights."""
+    from normfix.readers.target import load
+
+    model = load(arguments.target, parse_kwargs(arguments.kwargs))
+    if arguments.weights:
+        _load_weights(model, arguments.weights)
+    return model.eval()
+
+
+def parse_kwargs(text: str | None) -> dict[str, Any]:
+    """The object that `--kwargs` gives. Raises `UsageError` for anything else."""
+    import json
+
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise UsageError(f"cannot read `--kwargs`: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError("cannot read `--kwargs`: expected a JSON object")
+    return value
+
+
+def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple[Any, ...]], Rewrite]) -> int:
+    """Load, rewrite, write what was asked for, and print the account. 0, or 1 where the proof failed."""
+    from normfix.readers.target import parse_inputs
+    from normfix.rewrites import ProofFailed
+    from normfix.transforms import saving
+
+    if arguments.output:
+        saving.require_suffix(arguments.output)
+    inputs = parse_inputs(arguments.input)
+    model = load(arguments)
+    try:
+        done = rewrite(model, inputs)
+    except ProofFailed as failed:
+        _print(arguments, {"applied": [], "refused": [], "proof": failed.proof.as_dict()}, str(failed.proof))
+        return 1
+    if arguments.output and not arguments.dry_run:
+        saving.save(done.model, arguments.output, inputs, {})
+    if arguments.certificate and not arguments.dry_run:
+        from normfix.transforms.certificate import write
+
+        write(arguments.certificate, done, model, inputs)
+    _print(arguments, done.as_dict(), str(done) + _wrote(arguments))
+    return 0
+
+
+def _wrote(arguments: argparse.Namespace) -> str:
+    names = [name for name in (arguments.output, arguments.certificate) if name]
+    if not names:
+        return ""
+    if arguments.dry_run:
+        return "\nnothing was written (--dry-run)"
+    return f"\nwrote {', '.join(names)}"
+
+
+def _print(arguments: argparse.Namespace, plain: Mapping[str, Any], text: str) -> None:
+    import json
+
+    shown = json.dumps(finite(plain), indent=2) if arguments.output_format == "json" else text
+    sys.stdout.write(shown + "\n")
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: it is written as the text "inf"."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return str(value) if isinstance(value, float) and value - value != 0 else value
+
+
+def _load_weights(model: nn.Module, path: str) -> None:
+    from normfix.transforms.checkpoints import read
+
+    try:
+        model.load_state_dict(read(path))
+    except RuntimeError as error:
+        raise UsageError(f"cannot load `{path}` into the model: {error}") from error
