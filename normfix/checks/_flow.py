@@ -1,6 +1,6 @@
 """How values flow between calls, as far as several checks need it."""
 
-from normfix import vocabulary
+from normfix import norms, vocabulary
 from normfix.graph import Argument, Call, Layer, LayerGraph, Undecided, Unknown
 
 ELEMENTWISE = (
@@ -9,6 +9,8 @@ ELEMENTWISE = (
     | (vocabulary.ACTIVATIONS - {"GLU", "glu", "Softmax", "softmax", "LogSoftmax", "log_softmax", "Softmin", "softmin"})
 ) - {"Softmax2d"}
 """Calls after which every element still stands where it stood."""
+
+FUNCTIONAL_NORMS = frozenset(kind for kind in norms.NORMS if kind.islower())
 
 
 def final_readers(call: Call, graph: LayerGraph) -> list[Call]:
@@ -61,3 +63,22 @@ def origin_of_channels(call: Call) -> Call:
     while call.kind in ELEMENTWISE:
         call = call.producer()
     return call
+
+
+def upstream(call: Call) -> list[Call]:
+    """This call and every one that its result is made from."""
+    found, seen = [call], {id(call)}
+    for one in found:
+        for source in one.inputs:
+            if isinstance(source, Call) and id(source) not in seen:
+                seen.add(id(source))
+                found.append(source)
+    return found
+
+
+def normalises_weights(call: Call) -> bool:
+    """Is this a functional norm over stored tensors, as weight standardisation has it, rather than over data."""
+    if call.kind not in FUNCTIONAL_NORMS or not call.inputs or isinstance(call.inputs[0], Unknown):
+        return False
+    makers = {one.kind for one in upstream(call.inputs[0])}
+    return "constant" in makers and "input" not in makers

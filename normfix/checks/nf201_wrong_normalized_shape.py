@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._flow import origin_of_channels, same
+from normfix.checks._flow import origin_of_channels, same, upstream
 from normfix.checks._modes import example_batch
 from normfix.engine import Facts, Rule, on_call
 from normfix.findings import Problem, Severity
@@ -90,16 +90,10 @@ def _has_batch_axis(source: Call, shape: Shape, facts: Facts) -> bool:
         return False
     if facts.batch_size is not None:
         return True
-    upstream, seen = [source], {id(source)}
-    while upstream:
-        call = upstream.pop()
-        if call.kind in CONV and isinstance(call.shape, tuple) and len(call.shape) == int(call.kind[-2]) + 2:
-            return True
-        for earlier in call.inputs:
-            if isinstance(earlier, Call) and id(earlier) not in seen:
-                seen.add(id(earlier))
-                upstream.append(earlier)
-    return False
+    return any(
+        one.kind in CONV and isinstance(one.shape, tuple) and len(one.shape) == int(one.kind[-2]) + 2
+        for one in upstream(source)
+    )
 
 
 def _maker(call: Call) -> Call | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._flow import origin_of_channels, same
+from normfix.checks._flow import normalises_weights, origin_of_channels, same
 from normfix.checks._modes import elements, planned, takes_statistics
 from normfix.engine import Facts, Rule, on_call, on_layer
 from normfix.findings import Problem, Severity
@@ -23,7 +23,7 @@ RAISING = norms.BATCH | norms.INSTANCE
 @on_call(RULE, COUNTED)
 def single_element(call: Call, facts: Facts) -> Iterator[Problem]:
     """m = 1: (x - x) / sqrt(0 + eps) = 0, so only the shift is left; an RMS norm leaves the sign."""
-    if not takes_statistics(call.layer, facts) or _is_built_for_one(call.layer):
+    if not takes_statistics(call.layer, facts) or _is_built_for_one(call.layer) or normalises_weights(call):
         return
     if min(elements(call, facts), default=0) != 1:
         return

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from normfix import norms
+from normfix.checks._flow import normalises_weights
 from normfix.checks._modes import elements, planned, takes_statistics
 from normfix.engine import Facts, Rule, on_call
 from normfix.findings import Problem, Severity
@@ -16,7 +17,7 @@ FEW = 8
 @on_call(RULE, CENTRED)
 def starved_statistic(call: Call, facts: Facts) -> Iterator[Problem]:
     """m = 2: the two values become +1 and -1 whatever they were. Batch norm is judged at a declared batch only."""
-    if not takes_statistics(call.layer, facts):
+    if not takes_statistics(call.layer, facts) or normalises_weights(call):
         return
     if call.kind in norms.BATCH and facts.batch_size is None:
         return

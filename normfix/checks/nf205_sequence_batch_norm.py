@@ -1,0 +1,60 @@
+"""NF205 sequence-batch-norm: BatchNorm1d on (N, L, C) takes the positions for channels."""
+
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.checks._flow import ELEMENTWISE
+from normfix.engine import Facts, Rule, on_call
+from normfix.findings import Problem, Severity
+from normfix.graph import Call, Undecided
+from normfix.vocabulary import LINEAR
+
+RULE = Rule("NF205", "sequence-batch-norm", Severity.ERROR, readers={"source", "model", "onnx"})
+ONE_DIMENSIONAL = {"BatchNorm1d", "LazyBatchNorm1d", "SyncBatchNorm"}
+RECURRENT = {"RNN", "LSTM", "GRU"}
+SEQUENTIAL = RECURRENT | {"MultiheadAttention"}
+CHANNELS_LAST = LINEAR | SEQUENTIAL | {"Embedding", "LayerNorm", "RMSNorm"}
+
+
+@on_call(RULE, ONE_DIMENSIONAL)
+def sequence_batch_norm(call: Call, facts: Facts) -> Iterator[Problem]:
+    """Batch norm normalises axis 1; a linear layer, an embedding or an LSTM puts its features on the last one."""
+    maker = _maker(call)
+    if maker is None:
+        return
+    shape = call.input_shape() if isinstance(maker.shape, tuple) else None
+    if shape is not None:
+        if len(shape) != 3:
+            return
+        width = shape[2]
+        runs = call.kind.startswith("Lazy") or norms.channels(call.layer) == shape[1]
+        outcome = f"it runs because sequences are {shape[1]} long in this input" if runs else "torch raises"
+    else:
+        if not _is_sequence(maker):
+            raise Undecided(f"the rank of what feeds `{call.layer.name}` is not known")
+        width = None
+        outcome = "torch raises, unless sequences are exactly as long as it has features"
+    yield Problem(
+        call.layer.site,
+        f"`{call.layer.name}` normalises axis 1, the positions, but `{maker.layer.name}` puts its "
+        f"{f'{width} ' if width else ''}features on the last axis: {outcome}",
+        help="Transpose around it, `norm(x.transpose(1, 2)).transpose(1, 2)`, or flatten the positions first",
+    )
+
+
+def _maker(call: Call) -> Call | None:
+    """The layer that put its features on the last axis; None where another kind made the tensor."""
+    maker = call.producer()
+    while maker.kind in ELEMENTWISE or maker.kind == "getitem":
+        maker = maker.producer()
+    return maker if maker.kind in CHANNELS_LAST else None
+
+
+def _is_sequence(maker: Call) -> bool:
+    """Does source show that this is (N, L, C): it comes out of a recurrent or attention layer. Raises `Undecided`."""
+    if maker.kind in SEQUENTIAL:
+        return True
+    if maker.kind == "Embedding" or not maker.inputs:
+        return False
+    earlier = _maker(maker)
+    return earlier is not None and _is_sequence(earlier)

@@ -1,0 +1,47 @@
+"""NF304 unused-norm: a norm that is built and never called."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.engine import Facts, Rule, on_layer
+from normfix.findings import Problem, Severity
+from normfix.graph import Layer, LayerGraph
+from normfix.script import Script
+
+RULE = Rule("NF304", "unused-norm", Severity.INFO, readers={"source", "model"})
+MODULES = frozenset(kind for kind in norms.NORMS if not kind.islower())
+WALKS = {"children", "modules", "named_children", "named_modules", "_modules", "__dict__", "__getattr__"}
+"""Ways to reach a submodule without writing its name."""
+
+
+@on_layer(RULE, MODULES)
+def unused_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
+    """Its parameters get no gradient, which DistributedDataParallel refuses, and the block lacks its norm."""
+    graph = facts.graph
+    if graph.calls_of(layer) or not any(call.kind not in ("input", "constant") for call in graph.calls):
+        return
+    if _is_mentioned(layer, facts.script) if facts.script is not None else _is_read(layer, graph):
+        return
+    yield Problem(
+        layer.site,
+        f"`{layer.name}` is built, but no call of it contributes to the output",
+        help="Call it where it was meant to stand, or delete it; strict loading of old checkpoints then needs care",
+    )
+
+
+def _is_read(layer: Layer, graph: LayerGraph) -> bool:
+    """Are its tensors read by an operation, as fused transformer kernels do."""
+    constants = {call.layer.name for call in graph.calls if call.kind == "constant"}
+    return any(name in constants for tensor in layer.state.values() for name in tensor.names)
+
+
+def _is_mentioned(layer: Layer, script: Script) -> bool:
+    """Does the file name the attribute anywhere but where it is assigned, or walk over submodules."""
+    owner, _, name = layer.name.rpartition(".")
+    if owner != "self" or not name.isidentifier():
+        return True
+    for node in script.of_type(ast.Attribute):
+        if node.attr in WALKS or (node.attr == name and not isinstance(node.ctx, ast.Store)):
+            return True
+    return any(node.value == name for node in script.of_type(ast.Constant))
