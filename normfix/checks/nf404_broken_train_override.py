@@ -1,0 +1,139 @@
+"""NF404 broken-train-override: a `train` method that breaks `eval()`, which calls `self.train(False)`."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import (
+    AddParameter,
+    InsertStatement,
+    Problem,
+    Remedy,
+    ReplaceExpression,
+    Safety,
+    Severity,
+    Together,
+)
+from normfix.networks import is_module_class
+from normfix.script import Script
+from normfix.steps import dotted
+
+RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE)
+HELP = "Write `def train(self, mode=True)`, call `super().train(mode)` first, and return `self`"
+FOREIGN = ("DataModule", "AnsibleModule")
+"""Classes called a module that are none of torch."""
+
+
+@on_node(RULE, ast.ClassDef)
+def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
+    """A method `train` of a module class that eval() cannot call, that ignores the mode, or that returns nothing."""
+    script = facts.script
+    method = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "train"), None)
+    if script is None or method is None or method.decorator_list or not _is_module(script, node):
+        return
+    reason = _fault(script, node, method)
+    if reason:
+        remedy = _remedy(script, method)
+        yield Problem(
+            script.site(method),
+            f"`{node.name}.train` {reason}",
+            help=HELP,
+            remedy=remedy,
+            safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
+        )
+
+
+def _is_module(script: Script, node: ast.ClassDef) -> bool:
+    names = [script.resolve(one) for one in node.bases]
+    return is_module_class(script, node) and not any(name.endswith(FOREIGN) for name in names)
+
+
+def _fault(script: Script, owner: ast.ClassDef, method: ast.FunctionDef) -> str:
+    spec = method.args
+    positional = [*spec.posonlyargs, *spec.args]
+    if any(isinstance(one, ast.FunctionDef) and one.name == "eval" for one in owner.body):
+        # A class with an eval() of its own does not go through train(False).
+        return ""
+    if not positional or _only_raises(method):
+        return ""
+    if len(positional) == 1 and spec.vararg is None:
+        return "takes no `mode`, but `eval()` calls `self.train(False)`: it raises TypeError"
+    required = len(positional) - len(spec.defaults)
+    if required > 2:
+        return f"needs {required - 1} arguments, but `eval()` calls `self.train(False)`: it raises TypeError"
+    if _is_training_loop(method):
+        return "runs the training, but `eval()` calls `self.train(False)`: it would train instead of switching the mode"
+    if required == 2 or spec.vararg is not None:
+        return ""
+    mode = positional[1].arg
+    return _lost_mode(method, mode) or _lost_self(method)
+
+
+def _lost_mode(method: ast.FunctionDef, mode: str) -> str:
+    """Is the mode never used, though the body switches something."""
+    used = any(isinstance(node, ast.Name) and node.id == mode for node in ast.walk(method) if node is not method.args)
+    if used or _is_frozen_on_purpose(method):
+        return ""
+    calls = [dotted(node.func) or ast.unparse(node.func) for node in ast.walk(method) if isinstance(node, ast.Call)]
+    if any("super" in call and call.endswith(".train") for call in calls):
+        return f"does not hand `{mode}` on to `super().train()`: after `eval()` the module is in training mode"
+    return f"ignores `{mode}`: neither `train()` nor `eval()` switches the mode of the module"
+
+
+def _lost_self(method: ast.FunctionDef) -> str:
+    returned = any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(method))
+    return "" if returned else "returns nothing, so `model = model.eval()` and `model.train().cuda()` lose the model"
+
+
+def _statements(method: ast.FunctionDef) -> list[ast.stmt]:
+    """The body without its docstring."""
+    body = method.body
+    first = body[0]
+    return body[1:] if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else body
+
+
+def _only_raises(method: ast.FunctionDef) -> bool:
+    return any(isinstance(one, ast.Raise) for one in _statements(method)[-1:])
+
+
+def _is_frozen_on_purpose(method: ast.FunctionDef) -> bool:
+    """Does the whole body leave the mode alone, or put the module in eval mode."""
+    text = " ".join(ast.unparse(one) for one in _statements(method))
+    return text in ("return self", "pass", "...", "") or "train(False)" in text or "train(mode=False)" in text
+
+
+def _is_training_loop(method: ast.FunctionDef) -> bool:
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("backward", "zero_grad", "step")
+        for node in ast.walk(method)
+    )
+
+
+def _remedy(script: Script, method: ast.FunctionDef) -> Remedy | None:
+    """The missing parameter, the mode handed on, the missing `return self`; None where the body is something else."""
+    supers = [node for node in ast.walk(method) if isinstance(node, ast.Call) and _is_bare_super(node)]
+    spec = method.args
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
+    if len(supers) != 1 or len(names) > 2 or spec.vararg or spec.kwonlyargs or _is_training_loop(method):
+        return None
+    mode = names[1] if len(names) == 2 else "mode"
+    parts: list[Remedy] = []
+    if len(names) == 1:
+        parts.append(AddParameter(script.site(method), f"{mode}=True"))
+    if not supers[0].args and not supers[0].keywords:
+        text = f"{script.source(supers[0].func)}({mode})"
+        parts.append(ReplaceExpression(script.site(supers[0]), text))
+    if _lost_self(method):
+        parts.append(InsertStatement(script.site(method.body[-1]), "return self", after=True))
+    return Together(script.site(method), tuple(parts)) if parts else None
+
+
+def _is_bare_super(node: ast.Call) -> bool:
+    function = node.func
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr == "train"
+        and (isinstance(function.value, ast.Call) and dotted(function.value.func) == "super")
+    )
