@@ -1,0 +1,276 @@
+"""Attributes of values: read, written, and looked up in classes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from normfix.graph import Argument, Call, Layer, Unknown
+from normfix.readers.interpreter import calls, expressions, functions
+from normfix.readers.interpreter.kinds import INNOCENT, METADATA
+from normfix.readers.interpreter.run import Run
+from normfix.readers.interpreter.scopes import lookup, present
+from normfix.readers.interpreter.values import (
+    MISSING,
+    MODULES,
+    Bound,
+    Choice,
+    Class,
+    Constant,
+    Container,
+    Dotted,
+    Function,
+    Instance,
+    Items,
+    Method,
+    Scope,
+    Submodule,
+    Super,
+    Table,
+    Value,
+    join,
+)
+from normfix.script import FUNCTIONS
+
+_VIEWS = frozenset({"T", "mT", "H", "mH", "data", "real", "imag", "grad", "values", "indices"})
+_INSIDES = frozenset({"__dict__", "_modules", "_parameters", "__class__"})
+
+
+def read(run: Run, value: Value, name: str, node: ast.AST, scope: Scope) -> Value:
+    """`value.name`."""
+    if isinstance(value, Choice):
+        if name in METADATA:
+            return Unknown("it is a property of a tensor")
+        left = [option for option in value.options if option is not MISSING]
+        left = [option for option in left if not (isinstance(option, Constant) and option.value is None)]
+        return join(read(run, option, name, node, scope) for option in left)
+    if isinstance(value, Dotted):
+        return Dotted(f"{value.name}.{name}")
+    if isinstance(value, Instance):
+        return _of_instance(run, value, name, node, scope)
+    if isinstance(value, Call):
+        return _of_tensor(run, value, name, node, scope)
+    if isinstance(value, Layer):
+        return _of_layer(run, value, name)
+    if isinstance(value, Container) and name in value.table.content:
+        return value.table.content[name]
+    if isinstance(value, Super):
+        return _of_super(run, value, name)
+    if isinstance(value, Class):
+        return _of_class(run, value, name)
+    if isinstance(value, Unknown):
+        return value
+    return Method(value, name)
+
+
+def _of_tensor(run: Run, value: Call, name: str, node: ast.AST, scope: Scope) -> Value:
+    if name in METADATA:
+        return Unknown("it is a property of a tensor")
+    if name in _VIEWS:
+        return run.operation(name, [value], node, scope)
+    return Method(value, name)
+
+
+def _of_layer(run: Run, layer: Layer, name: str) -> Value:
+    if name in INNOCENT:
+        argument = layer.arguments.get(name)
+        if argument is not None and isinstance(argument.value, (int, float, str, bool)):
+            return Constant(argument.value)
+    elif name == "bias" or layer.kind == "unknown":
+        run.escape(layer, Unknown(f"`{name}` of it is used"))
+    return Method(layer, name)
+
+
+def _of_instance(run: Run, owner: Instance, name: str, node: ast.AST, scope: Scope) -> Value:
+    if name in owner.content:
+        value = owner.content[name]
+        if not isinstance(value, Choice) or MISSING not in value.options:
+            return value
+        inherited = _inherited(run, owner, name)
+        return join([present(value), inherited]) if inherited is not None else present(value)
+    if name in _INSIDES:
+        if name == "__class__":
+            return Unknown("it is the class of the object, which a subclass changes")
+        insides(run, owner, Unknown(f"`{name}` of the object is used"))
+        return Unknown(f"it comes from `{name}`")
+    if owner.children is not None and name in owner.children.table.content:
+        return owner.children.table.content[name]
+    inherited = _inherited(run, owner, name)
+    if inherited is not None:
+        return inherited
+    if owner.dynamic is not None:
+        return owner.dynamic
+    return Method(owner, name)
+
+
+def insides(run: Run, owner: Instance, why: Unknown) -> None:
+    """Everything that an object holds may be used in any way."""
+    for value in list(owner.content.values()):
+        run.escape(value, why)
+        if isinstance(value, (Container, Choice)):
+            for layer in layers(value):
+                run.escape(layer, why)
+    owner.dynamic = owner.dynamic or why
+
+
+def layers(value: Value) -> Iterator[Layer]:
+    """Every layer inside a value."""
+    from normfix.readers.interpreter.values import children, flat
+
+    stack, seen = [value], set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Layer):
+            yield one
+        elif isinstance(one, Container):
+            stack += [*flat(one.items.content), *one.table.content.values()]
+        elif isinstance(one, Instance):
+            stack += [*one.content.values(), *([one.children] if one.children else [])]
+        elif isinstance(one, (Items, Table, Choice)):
+            stack += children(one)
+
+
+def _inherited(run: Run, owner: Instance, name: str) -> Value | None:
+    """What the classes of an object hold under this name; None where they hold nothing."""
+    for home in lineage(owner.cls):
+        found = member(home, name)
+        if isinstance(found, FUNCTIONS):
+            return _method(run, found, home, owner)
+        if found is not None:
+            return expressions.evaluate(run, found, home.scope)
+    return None
+
+
+def _method(run: Run, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Class, owner: Instance) -> Value:
+    function = Function(node, home.scope, home)
+    marks = {_last(decorator) for decorator in node.decorator_list}
+    if "staticmethod" in marks:
+        return function
+    if marks & {"property", "cached_property", "lazy_property"}:
+        return functions.run_function(run, function, calls.NOTHING, node, owner)
+    if "classmethod" in marks:
+        return Unknown("it is a method of the class")
+    return Bound(function, owner)
+
+
+def _last(decorator: ast.expr) -> str:
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def member(home: Class, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.expr | None:
+    """A method, or the expression of an attribute, in the body of one class; the last one counts."""
+    found: ast.FunctionDef | ast.AsyncFunctionDef | ast.expr | None = None
+    for statement in home.node.body:
+        if isinstance(statement, FUNCTIONS):
+            if statement.name == name:
+                found = statement
+        elif isinstance(statement, ast.Assign):
+            if any(isinstance(target, ast.Name) and target.id == name for target in statement.targets):
+                found = statement.value
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found = statement.value or found if statement.target.id == name else found
+    return found
+
+
+def lineage(cls: Class) -> list[Class]:
+    """A class and its bases that are in the file, nearest first."""
+    found: list[Class] = []
+    waiting = [cls]
+    while waiting and len(found) < 12:
+        one = waiting.pop(0)
+        if one not in found:
+            found.append(one)
+            waiting += [base for base in (lookup(one.scope, name) for name in _names(one)) if isinstance(base, Class)]
+    return found
+
+
+def _names(cls: Class) -> list[str]:
+    return [base.id for base in cls.node.bases if isinstance(base, ast.Name)]
+
+
+def bases(cls: Class) -> list[str]:
+    """The dotted names of the bases that come from elsewhere, of a class and its bases in the file."""
+    found: list[str] = []
+    for one in lineage(cls):
+        for base in one.node.bases:
+            node = base.value if isinstance(base, ast.Subscript) else base
+            if isinstance(node, ast.Name) and isinstance(value := lookup(one.scope, node.id), Class):
+                continue
+            value = _dotted(node, one.scope)
+            found.append(value)
+    return found
+
+
+def _dotted(node: ast.expr, scope: Scope) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return "?"
+    root = lookup(scope, node.id)
+    if isinstance(root, Choice):
+        root = next((option for option in root.options if isinstance(option, Dotted)), root)
+    return ".".join([root.name if isinstance(root, Dotted) else node.id, *reversed(parts)])
+
+
+def _of_super(run: Run, value: Super, name: str) -> Value:
+    homes = lineage(value.receiver.cls)
+    after = homes[homes.index(value.home) + 1 :] if value.home in homes else lineage(value.home)[1:]
+    for home in after:
+        found = member(home, name)
+        if isinstance(found, FUNCTIONS):
+            return _method(run, found, home, value.receiver)
+    return Method(value, name)
+
+
+def _of_class(run: Run, value: Class, name: str) -> Value:
+    for home in lineage(value):
+        found = member(home, name)
+        if isinstance(found, FUNCTIONS):
+            marks = {_last(decorator) for decorator in found.decorator_list}
+            return Function(found, home.scope, home) if "staticmethod" in marks else Method(value, name)
+        if found is not None:
+            return expressions.evaluate(run, found, home.scope)
+    return Method(value, name)
+
+
+def anything(owner: Instance, name: str) -> list[Value]:
+    """What an attribute holds, without any effect."""
+    return [owner.content[name]] if name in owner.content else []
+
+
+def write(run: Run, owner: Value, name: str, value: Value, scope: Scope) -> None:
+    """`owner.name = value`."""
+    if isinstance(owner, Instance):
+        if name in _INSIDES:
+            insides(run, owner, Unknown(f"`{name}` of the object is replaced"))
+            return
+        if not run.building:
+            for call in _tensors(value):
+                run.escape(call, Unknown(f"it is kept in `self.{name}`"))
+        if isinstance(value, (*MODULES, Choice)):
+            calls.christen(value, f"self.{name}")
+        if owner.children is not None and isinstance(value, (*MODULES, Choice)):
+            calls.append(run, owner.children, value, name)
+        run.assign(owner, name, value)
+    elif isinstance(owner, Layer):
+        overwritten = Unknown(f"`{name}` is set after the layer was constructed")
+        owner.arguments = {**owner.arguments, name: Argument(overwritten)}
+        run.escape(value, overwritten)
+    elif isinstance(owner, (Submodule, Method)):
+        pass
+    else:
+        run.escape(value, Unknown("it is kept in an object that is not known"))
+        if isinstance(owner, (Container, Choice)):
+            calls.unsettle(run, owner, Unknown("a part of it is replaced"))
+
+
+def _tensors(value: Value) -> Iterator[Call]:
+    from normfix.readers.interpreter.values import tensors
+
+    return tensors(value)

@@ -1,0 +1,241 @@
+"""Call expressions: what is called, with what."""
+
+from __future__ import annotations
+
+import ast
+
+from normfix.graph import Call, Layer, Unknown
+from normfix.readers.interpreter import (
+    attributes,
+    builtin,
+    construction,
+    containers,
+    expressions,
+    functions,
+    methods,
+    modules,
+    operations,
+)
+from normfix.readers.interpreter.kinds import REPARAMETRIZATIONS, TRANSPARENT, constructed, operation
+from normfix.readers.interpreter.run import Run
+from normfix.readers.interpreter.scopes import lookup
+from normfix.readers.interpreter.values import (
+    MODULES,
+    Arguments,
+    Bound,
+    Choice,
+    Class,
+    Constant,
+    Container,
+    Dotted,
+    Fork,
+    Function,
+    Instance,
+    Items,
+    Method,
+    Part,
+    Partial,
+    Passed,
+    Repeat,
+    Scope,
+    Submodule,
+    Super,
+    Table,
+    Value,
+    flat,
+    tensors,
+)
+
+NOTHING = Arguments([], {})
+_CHECKPOINTS = frozenset({"torch.utils.checkpoint.checkpoint", "torch.utils.checkpoint"})
+
+
+def call(run: Run, node: ast.Call, scope: Scope) -> Value:
+    """What a call expression stands for."""
+    if isinstance(node.func, ast.Name) and node.func.id == "super":
+        return _super(run, node, scope)
+    callee = expressions.evaluate(run, node.func, scope)
+    return invoke(run, callee, passed(run, node, scope), node, scope)
+
+
+def passed(run: Run, node: ast.Call, scope: Scope) -> Arguments:
+    """The arguments of a call."""
+    positional: list[Passed] = []
+    keywords: dict[str, Passed] = {}
+    incomplete: Unknown | None = None
+    for argument in node.args:
+        if not isinstance(argument, ast.Starred):
+            value = expressions.evaluate(run, argument, scope)
+            positional.append(Passed(value, argument, len(positional), scope))
+            continue
+        items = expressions.iterated(run, expressions.evaluate(run, argument.value, scope), argument, scope)
+        plain = items.plain()
+        if plain is not None:
+            positional += [Passed(one, argument, len(positional) + place, scope) for place, one in enumerate(plain)]
+        else:
+            positional.append(Passed(items, argument, None, scope))
+            incomplete = incomplete or items.leaked
+    for keyword in node.keywords:
+        value = expressions.evaluate(run, keyword.value, scope)
+        if keyword.arg is not None:
+            keywords[keyword.arg] = Passed(value, keyword.value, None, scope)
+        elif isinstance(value, Table):
+            for name, one in value.content.items():
+                if isinstance(name, str):
+                    keywords[name] = Passed(one, keyword.value, None, scope)
+            incomplete = incomplete or value.leaked
+        else:
+            run.escape(value, Unknown("it is spread into a call"))
+            incomplete = incomplete or Unknown(f"`**{scope.script.source(keyword.value)}` is passed")
+    return Arguments(positional, keywords, incomplete)
+
+
+def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    """The result of calling a value."""
+    if isinstance(callee, Dotted):
+        return _invoke_dotted(run, callee.name, arguments, node, scope)
+    if isinstance(callee, MODULES):
+        return modules.invoke(run, callee, arguments, node, scope)
+    if isinstance(callee, Bound):
+        return _invoke_bound(run, callee, arguments, node, scope)
+    if isinstance(callee, Function):
+        return _followed(run, functions.run_function(run, callee, arguments, node), arguments, node, scope)
+    if isinstance(callee, Method):
+        return methods.invoke(run, callee, arguments, node, scope)
+    if isinstance(callee, Class):
+        return functions.construct(run, callee, arguments, node, scope)
+    if isinstance(callee, Partial):
+        return invoke(run, callee.callee, arguments.after(callee.arguments), node, scope)
+    if isinstance(callee, Choice):
+        return modules.invoke_choice(run, callee, arguments, node, scope)
+    if isinstance(callee, Submodule):
+        return modules.invoke_submodule(run, callee, arguments, node, scope)
+    if isinstance(callee, Call):
+        callee = Unknown("the result of a call is called")
+    reason = callee.reason if isinstance(callee, Unknown) else "what is called is not a function that is followed"
+    return modules.mystery(run, reason, arguments, node, scope)
+
+
+def _invoke_bound(run: Run, callee: Bound, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    name = getattr(callee.function.node, "name", "")
+    if name in ("forward", "__call__") and "forward" in callee.receiver.content:
+        return modules.invoke(run, callee.receiver, arguments, node, scope)
+    result = functions.run_function(run, callee.function, arguments, node, callee.receiver)
+    return _followed(run, result, arguments, node, scope)
+
+
+def _followed(run: Run, result: Value, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    """A function that was given tensors and returns something unknown may return one of them."""
+    if isinstance(result, Unknown) and any(True for value in arguments.values() for _ in tensors(value)):
+        return run.mystery(result.reason, modules.inputs(run, arguments), node, scope)
+    return result
+
+
+def _invoke_dotted(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    if name.startswith("builtins."):
+        return builtin.invoke(run, name[9:], arguments, node, scope)
+    kind = constructed(name)
+    if kind is not None:
+        if kind in ("Sequential", "ModuleList", "ModuleDict"):
+            return containers.build(run, kind, arguments, node, scope)
+        return construction.layer(run, kind, name, arguments, node, scope)
+    if name in TRANSPARENT or name in REPARAMETRIZATIONS:
+        return _wrapped(run, name, arguments)
+    if name in _CHECKPOINTS and arguments.positional:
+        rest = Arguments(arguments.positional[1:], {})
+        return invoke(run, arguments.positional[0].value, rest, node, scope)
+    done = operation(name)
+    if done is not None:
+        return operations.apply(run, done, name, arguments, node, scope)
+    known = builtin.library(run, name, arguments, node, scope)
+    if known is not None:
+        return known
+    if name.startswith("torch.nn.") and name.rpartition(".")[2][:1].isupper() and "utils" not in name:
+        return construction.unknown(run, f"normfix does not know `{name}`", name, arguments, node, scope)
+    found = sibling(run, name, scope)
+    if found is not None:
+        return _foreign(run, found, arguments, node, scope)
+    return modules.mystery(run, f"`{name}` is not in this file", arguments, node, scope)
+
+
+def sibling(run: Run, name: str, scope: Scope) -> Value | None:
+    """A class or function of a file beside this one; None where there is none."""
+    script = scope.script.sibling(name)
+    if script is None or script is scope.script:
+        return None
+    found = lookup(run.module_of(script), name.rpartition(".")[2])
+    return found if isinstance(found, (Class, Function)) else None
+
+
+def _foreign(run: Run, found: Value, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    """Layers that another file constructs: what feeds them is known here, who else uses them is not."""
+    before = len(run.graph.layers)
+    result = invoke(run, found, arguments, node, scope)
+    for layer in run.graph.layers[before:]:
+        run.escape(layer, Unknown("it is constructed in another file"))
+    return result
+
+
+def _wrapped(run: Run, name: str, arguments: Arguments) -> Value:
+    """A function that gives back the module it is given."""
+    module = arguments.get(0, "module")
+    if name in REPARAMETRIZATIONS and isinstance(module, Layer):
+        module.wrappers = (*module.wrappers, REPARAMETRIZATIONS[name])
+    return module if module is not None else Unknown(f"`{name}` is called without a module")
+
+
+def _super(run: Run, node: ast.Call, scope: Scope) -> Value:
+    at: Scope | None = scope
+    while at is not None and at.receiver is None:
+        at = at.parent
+    if at is None or at.receiver is None or at.function is None or at.function.home is None:
+        return Unknown("`super` is called outside a method")
+    return Super(at.function.home, at.receiver)
+
+
+def christen(value: Value, name: str) -> None:
+    """Give a layer the name that its users know: an attribute's above a variable's above a place in a container."""
+    if isinstance(value, Layer):
+        if _better(value.name, value.kind, name):
+            value.name = name
+    elif isinstance(value, Container):
+        if _better(value.name, "", name):
+            value.name = name
+            for index, one in enumerate(flat(value.items.content)):
+                christen(one, f"{name}[{index}]")
+            for key, one in value.table.content.items():
+                christen(one, f"{name}.{key}")
+    elif isinstance(value, Choice):
+        for option in value.options:
+            christen(option, name)
+
+
+def _better(old: str, kind: str, new: str) -> bool:
+    if new.startswith("self."):
+        return not old.startswith("self.")
+    return old == kind or old.startswith(("Sequential[", "ModuleList[", "ModuleDict["))
+
+
+def append(run: Run, container: Container, value: Value, name: object = None) -> None:
+    containers.add(run, container, value, name)
+
+
+def extend(run: Run, items: Items, more: Items) -> None:
+    """Add the elements of one list to another."""
+    run.touch(items)
+    items.content += more.content  # type: ignore[operator,assignment]  # a list while it is built
+    items.leaked = items.leaked or more.leaked
+    if items.leaked is not None:
+        for part in flat(more.content):
+            run.escape(part, items.leaked)
+
+
+def unsettle(run: Run, value: Value, why: Unknown) -> None:
+    """The layers of a container may be replaced or removed."""
+    for layer in attributes.layers(value):
+        run.escape(layer, why)
+    if isinstance(value, Container):
+        value.items.leaked = value.items.leaked or why
+
+
+__all__ = ["Call", "Constant", "Fork", "Instance", "Part", "Repeat", "Super", "christen", "invoke"]

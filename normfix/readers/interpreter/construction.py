@@ -1,0 +1,81 @@
+"""Constructing layers of the vocabulary."""
+
+from __future__ import annotations
+
+import ast
+
+from normfix import vocabulary
+from normfix.graph import Argument, Layer, Site, Unknown
+from normfix.readers.interpreter.run import Run
+from normfix.readers.interpreter.values import Arguments, Choice, Constant, Dotted, Items, Passed, Scope, Value
+
+
+def layer(run: Run, kind: str, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Layer:
+    """A layer of a known kind, its arguments by the names of its parameters."""
+    made, incomplete = arguments_of(vocabulary.positional(kind), arguments)
+    built = Layer(
+        kind,
+        kind,
+        Site(scope.script.origin_of(node)),
+        made,
+        incomplete,
+        owner=scope.owner,
+    )
+    run.graph.layers.append(built)
+    return built
+
+
+def unknown(run: Run, reason: str, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Layer:
+    """A layer of torch that the vocabulary does not hold."""
+    for value in arguments.values():
+        run.escape(value, Unknown(reason))
+    site = Site(scope.script.origin_of(node))
+    built = Layer("unknown", "unknown", site, incomplete=Unknown(reason), reason=reason, owner=scope.owner)
+    run.graph.layers.append(built)
+    return built
+
+
+def arguments_of(
+    names: list[str] | tuple[str, ...] | object, arguments: Arguments
+) -> tuple[dict[str, Argument], Unknown | None]:
+    """Arguments by parameter name. What cannot be matched makes the result incomplete."""
+    parameters = list(names)  # type: ignore[call-overload]  # a sequence of names
+    made: dict[str, Argument] = {}
+    incomplete = arguments.unread
+    for index, passed in enumerate(arguments.positional):
+        if passed.position is None:
+            break
+        if index < len(parameters):
+            made[parameters[index]] = argument(passed, index)
+        else:
+            incomplete = incomplete or Unknown("more arguments are passed than it has parameters")
+    for name, passed in arguments.keywords.items():
+        made[name] = argument(passed, None)
+    return made, incomplete
+
+
+def argument(passed: Passed, position: int | None) -> Argument:
+    """One argument as the layer graph holds it."""
+    node, script = passed.node, passed.scope.script
+    if node is None:
+        return Argument(plain(passed.value), "", position)
+    return Argument(plain(passed.value), script.source(node), position, script.origin_of(node))
+
+
+def plain(value: Value) -> object:
+    """A value as plain Python; `Unknown` where it is not known."""
+    if isinstance(value, Constant):
+        return value.value
+    if isinstance(value, Unknown):
+        return value
+    if isinstance(value, Items):
+        elements = value.plain()
+        if elements is not None:
+            values = [plain(element) for element in elements]
+            unread = next((one for one in values if isinstance(one, Unknown)), None)
+            return unread or (tuple(values) if value.kind == "tuple" else values)
+    if isinstance(value, Choice):
+        return Unknown("it depends on a branch")
+    if isinstance(value, Dotted):
+        return Unknown(f"`{value.name}` is not a plain value")
+    return Unknown("it is not a plain value")

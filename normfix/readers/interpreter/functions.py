@@ -1,0 +1,221 @@
+"""Calling functions and constructing objects of the file, inlined."""
+
+from __future__ import annotations
+
+import ast
+
+from normfix.graph import Call, Layer, Unknown
+from normfix.readers.interpreter import attributes, expressions, statements
+from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run
+from normfix.readers.interpreter.values import (
+    NONE,
+    Arguments,
+    Class,
+    Constant,
+    Function,
+    Instance,
+    Items,
+    Passed,
+    Repeat,
+    Scope,
+    Table,
+    Value,
+    join,
+)
+
+INLINED = 8
+"""Functions of the file that are followed into each other."""
+
+
+def run_function(
+    run: Run, function: Function, arguments: Arguments, node: ast.AST, receiver: Instance | None = None
+) -> Value:
+    """The value that a function of the file returns, its body run with these arguments."""
+    body = function.node
+    if body in run.stack or len(run.stack) >= INLINED or run.depth > DEEPEST - 15:
+        why = Unknown("it calls itself" if body in run.stack else "it calls functions nested too deeply")
+        return abandon(run, arguments, why, function, receiver)
+    scope = Scope(function.scope, function.scope.script, _owner(function, receiver))
+    scope.function, scope.receiver = function, receiver
+    if not bind_parameters(run, function, arguments, scope, receiver):
+        return abandon(run, arguments, Unknown("its arguments do not fit its parameters"), function, receiver)
+    run.stack.append(body)
+    run.visited.add(body)
+    try:
+        if isinstance(body, ast.Lambda):
+            return expressions.evaluate(run, body.body, scope)
+        flags = statements.execute(run, body.body, scope)
+    finally:
+        run.stack.pop()
+    if flags & NORMAL:
+        scope.returns.append(NONE)
+    return join(scope.returns) if scope.returns else Unknown("it never returns")
+
+
+def abandon(
+    run: Run, arguments: Arguments, why: Unknown, function: Function | None = None, receiver: Instance | None = None
+) -> Unknown:
+    """A call that is not followed: what it was given escapes, and what the function uses."""
+    for value in arguments.values():
+        run.escape(value, why)
+    if function is not None:
+        for value in run.mentioned(function, function.scope, receiver):
+            run.escape(value, why)
+    return why
+
+
+def _owner(function: Function, receiver: Instance | None) -> str:
+    if function.home is not None:
+        return function.home.node.name
+    return function.scope.owner or getattr(function.node, "name", "")
+
+
+def bind_parameters(
+    run: Run, function: Function, arguments: Arguments, scope: Scope, receiver: Instance | None
+) -> bool:
+    """Set the parameters in the function's scope. False where the arguments do not fit."""
+    spec = function.node.args
+    names = [argument.arg for argument in (*spec.posonlyargs, *spec.args)]
+    content = scope.content
+    if receiver is not None and names:
+        content[names.pop(0)] = receiver
+    unread = arguments.unread
+    starred = next((place for place, one in enumerate(arguments.positional) if one.position is None), None)
+    given = [passed.value for passed in arguments.positional[:starred]]
+    if len(given) > len(names) and spec.vararg is None:
+        return False
+    content.update(zip(names, given, strict=False))
+    if spec.vararg is not None:
+        content[spec.vararg.arg] = _gathered(arguments, len(names), starred)
+    allowed = {*names, *(argument.arg for argument in spec.kwonlyargs)}
+    others: dict[object, Value] = {}
+    for name, passed in arguments.keywords.items():
+        if name in allowed:
+            content[name] = passed.value
+        elif spec.kwarg is None:
+            return False
+        else:
+            others[name] = passed.value
+    if spec.kwarg is not None:
+        content[spec.kwarg.arg] = Table(others, unread)
+    _defaults(run, function, names, scope, unread)
+    return True
+
+
+def _gathered(arguments: Arguments, named: int, starred: int | None) -> Items:
+    """What `*args` holds."""
+    extra = Items([], "tuple")
+    extra.leaked = arguments.incomplete
+    for place, passed in enumerate(arguments.positional):
+        if passed.position is None and isinstance(passed.value, Items):
+            # A list of unknown length may have filled named parameters before it came here.
+            exact = named <= (starred or 0)
+            extra.content += passed.value.content if exact else [Repeat(passed.value.content)]
+        elif place >= named or (starred is not None and place > starred):
+            extra.content.append(passed.value)
+    return extra
+
+
+def _defaults(run: Run, function: Function, names: list[str], scope: Scope, unread: Unknown | None) -> None:
+    spec = function.node.args
+    with_default = dict(
+        zip([argument.arg for argument in (*spec.posonlyargs, *spec.args)][::-1], spec.defaults[::-1], strict=False)
+    )
+    for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
+        if default is not None:
+            with_default[argument.arg] = default
+    for name in [*names, *(argument.arg for argument in spec.kwonlyargs)]:
+        if name in scope.content:
+            continue
+        node = with_default.get(name)
+        if unread is not None or node is None:
+            scope.content[name] = unread or Unknown(f"`{name}` is a parameter")
+        else:
+            scope.content[name] = expressions.evaluate(run, node, function.scope)
+
+
+def parameters(function: Function, where: str) -> dict[str, Value]:
+    """Values for the parameters of a function that anyone may call: none of them is known, its defaults included."""
+    spec = function.node.args
+    values: dict[str, Value] = {}
+    for argument in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs):
+        values[argument.arg] = Unknown(f"`{argument.arg}` is a parameter of `{where}`")
+    if spec.vararg is not None:
+        values[spec.vararg.arg] = Items(
+            [Repeat([Unknown(f"`*{spec.vararg.arg}` is a parameter of `{where}`")])], "tuple"
+        )
+    if spec.kwarg is not None:
+        values[spec.kwarg.arg] = Table({}, Unknown(f"`**{spec.kwarg.arg}` is a parameter of `{where}`"))
+    return values
+
+
+def construct(run: Run, cls: Class, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    """An object of a class of the file."""
+    owner = Instance(cls)
+    prepare(owner)
+    initialise = initialiser(cls)
+    if initialise is None:
+        for value in arguments.values():
+            run.escape(value, Unknown(f"`{cls.node.name}` is constructed by a class that is not in this file"))
+        if owner.children is not None:
+            fill(run, owner, arguments, node, scope)
+        return owner
+    if initialise.node in run.stack:
+        return abandon(run, arguments, Unknown("its constructor constructs itself"))
+    was = run.building
+    run.building = True
+    run.receivers.append(owner)
+    try:
+        result = run_function(run, initialise, arguments, node, owner)
+    finally:
+        run.building = was
+        run.receivers.pop()
+    if isinstance(result, Unknown):
+        owner.dynamic = result
+    return owner
+
+
+def prepare(owner: Instance) -> None:
+    """A subclass of nn.Sequential, ModuleList or ModuleDict holds children of its own."""
+    from normfix.readers.interpreter.values import Container
+
+    for base in attributes.bases(owner.cls):
+        head, _, last = base.rpartition(".")
+        if head.startswith("torch.nn") and last in ("Sequential", "ModuleList", "ModuleDict"):
+            owner.children = Container(last, Items([]), Table({}), owner.cls.node, owner.cls.scope)
+
+
+def fill(run: Run, owner: Instance, arguments: Arguments, node: ast.AST, scope: Scope) -> None:
+    """`super().__init__(*layers)` of a subclass of a container."""
+    from normfix.readers.interpreter import containers
+
+    if owner.children is not None:
+        made = containers.build(run, owner.children.kind, arguments, node, scope)
+        made.handed = True
+        for part in made.items.content:
+            run.touch(owner.children.items)
+            owner.children.items.content.append(part)
+        owner.children.items.leaked = owner.children.items.leaked or made.items.leaked
+        owner.children.table.content.update(made.table.content)
+
+
+def initialiser(cls: Class) -> Function | None:
+    """The constructor of a class, where it is in the file."""
+    for home in attributes.lineage(cls):
+        found = attributes.member(home, "__init__")
+        if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return Function(found, home.scope, home)
+    return None
+
+
+def forward_of(owner: Instance) -> Function | None:
+    """The forward of an object of the file; None where it is inherited from elsewhere."""
+    for name in ("forward", "__call__"):
+        for home in attributes.lineage(owner.cls):
+            found = attributes.member(home, name)
+            if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                return Function(found, home.scope, home)
+    return None
+
+
+__all__ = ["Call", "Constant", "Layer", "Passed", "construct", "fill", "forward_of", "parameters", "run_function"]

@@ -1,0 +1,314 @@
+"""One run of the interpreter: the graph that it fills, and what lets it take both sides of a branch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+
+from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
+from normfix.readers.interpreter.scopes import module_scope
+from normfix.readers.interpreter.values import (
+    MISSING,
+    Bound,
+    Box,
+    Choice,
+    Constant,
+    Container,
+    Fork,
+    Function,
+    Instance,
+    Items,
+    Part,
+    Partial,
+    Repeat,
+    Scope,
+    Submodule,
+    Table,
+    Value,
+    children,
+    flat,
+    join,
+    tensors,
+)
+from normfix.script import Script
+
+NORMAL, JUMP = 1, 2
+"""How a block ends: at its end, or by return, break or continue. A block that only raises ends in neither."""
+DEEPEST = 60
+"""Nesting of expressions, blocks and calls that is followed; Python's own stack allows about three times that."""
+LARGEST = 60_000
+"""Nodes visited for one graph."""
+
+Changes = dict[int, tuple[Box, "list[Part] | dict[object, Value] | dict[str, Value]"]]
+
+
+class TooLarge(Exception):
+    """A network that takes too long to follow."""
+
+
+class Run:
+    """The state that every part of the interpreter shares."""
+
+    def __init__(self, graph: LayerGraph) -> None:
+        self.graph = graph
+        self.depth = 0
+        self.steps = 0
+        self.looping = 0
+        self.building = True
+        """Is a constructor running; passing `self` around is then setting weights, not calling layers."""
+        self.path: tuple[tuple[int, int], ...] = ()
+        self.freezing = False
+        """Does `.eval()` on a layer mean that its class keeps it there."""
+        self.stack: list[ast.AST] = []
+        self.visited: set[ast.AST] = set()
+        self.containers: list[Container] = []
+        self.receivers: list[Instance] = []
+        """Objects whose constructors run, innermost last."""
+        self._modules: dict[int, Scope] = {}
+        self._forks = 0
+        self._journal: list[Changes] = []
+
+    def module_of(self, script: Script) -> Scope:
+        """The names at the top level of a file."""
+        if id(script) not in self._modules:
+            self._modules[id(script)] = module_scope(script)
+        return self._modules[id(script)]
+
+    # Changing things, so that a branch can be taken back
+
+    def touch(self, box: Box) -> None:
+        """Announce a change of `box.content`: a branch that is being tried keeps what was there before."""
+        if self._journal:
+            changes = self._journal[-1]
+            if id(box) not in changes:
+                changes[id(box)] = (box, box.content)
+                box.content = box.content.copy()  # type: ignore[assignment]  # a copy has the type of its original
+
+    def assign(self, box: Scope | Instance, name: str, value: Value) -> None:
+        self.touch(box)
+        box.content[name] = value
+
+    def fork(self, branches: Sequence[Callable[[], int]]) -> int:
+        """Take every branch from the same state, and merge what they leave behind."""
+        self._forks += 1
+        number, path = self._forks, self.path
+        ends: list[Changes] = []
+        flags = 0
+        for index, branch in enumerate(branches):
+            self.path = (*path, (number, index))
+            end, flag = self._try(branch)
+            flags |= flag
+            if flag:
+                ends.append(end)
+        self.path = path
+        touched = {key: box for end in ends for key, (box, _) in end.items()}
+        for key, box in touched.items():
+            contents = [end[key][1] if key in end else box.content for end in ends]
+            self.touch(box)
+            box.content = _merge(contents)  # type: ignore[assignment]  # all contents of one box have one type
+        return flags
+
+    def _try(self, branch: Callable[[], int]) -> tuple[Changes, int]:
+        """Run a branch, take its changes back, and return them."""
+        self._journal.append({})
+        try:
+            flag = branch()
+        finally:
+            before = self._journal.pop()
+        after: Changes = {}
+        for key, (box, content) in before.items():
+            after[key] = (box, box.content)
+            box.content = content  # type: ignore[assignment]  # it is the box's own content
+        return after, flag
+
+    def repeat(self, body: Callable[[], int], carried: Callable[[str], bool]) -> int:
+        """Run a loop's body once, standing for any number of rounds.
+
+        `carried` tells whether a name that the body assigns is read by the next round.
+        """
+        self._forks += 1
+        path = self.path
+        self.path = (*path, (self._forks, 0))
+        self.looping += 1
+        after, flag = self._try(body)
+        self.looping -= 1
+        self.path = path
+        for box, content in after.values():
+            self.touch(box)
+            if isinstance(box, Items):
+                box.content = self._grown(box, content)  # type: ignore[arg-type]  # a list holds parts
+            else:
+                names = carried if isinstance(box, Scope) else None
+                box.content = self._changed(box.content, content, names)  # type: ignore[assignment,arg-type]
+        return flag | NORMAL
+
+    def _grown(self, box: Items, after: list[Part]) -> list[Part]:
+        before = box.content
+        prefix = len(before)
+        new = after[prefix:] if after[:prefix] == before else after
+        for value in flat(new):
+            if isinstance(value, (Call, Choice)) and box.kind != "generated":
+                self.escape(value, Unknown("it is kept in a list that a loop fills"))
+        if after[:prefix] == before:
+            return [*before, Repeat(new)] if new else before
+        return [Repeat([*before, *after])]
+
+    def _changed(
+        self, before: Mapping[str, Value], after: Mapping[str, Value], carried: Callable[[str], bool] | None
+    ) -> dict[str, Value]:
+        merged = dict(before)
+        for name, value in after.items():
+            old = before.get(name, MISSING)
+            if value is not old:
+                merged[name] = join([old, value])
+                if carried is not None and carried(name):
+                    for call in tensors(value):
+                        self.escape(call, Unknown("the next round of a loop reads it"))
+        return merged
+
+    # The graph
+
+    def call(self, layer: Layer, inputs: Sequence[Call | Unknown], node: ast.AST, scope: Scope) -> Call:
+        call = Call(layer, tuple(inputs), site=Site(scope.script.origin_of(node)), branches=self.path)
+        self.graph.calls.append(call)
+        return call
+
+    def operation(
+        self, kind: str, inputs: Sequence[Call | Unknown], node: ast.AST, scope: Scope, name: str = ""
+    ) -> Call:
+        """A call of an operation that no layer object stands for."""
+        site = Site(scope.script.origin_of(node))
+        call = Call(Layer(kind, name or kind, site, owner=scope.owner), tuple(inputs), site=site, branches=self.path)
+        self.graph.calls.append(call)
+        return call
+
+    def mystery(self, reason: str, inputs: Sequence[Call | Unknown], node: ast.AST, scope: Scope) -> Call:
+        """A call of something that is not understood."""
+        call = self.operation("unknown", inputs, node, scope, "an unknown call")
+        call.layer.reason = reason
+        return call
+
+    def tensor(self, value: Value) -> Call | Unknown | None:
+        """The value as a tensor that is read; None where it is none."""
+        if isinstance(value, (Call, Unknown)):
+            return value
+        if not isinstance(value, Choice):
+            return None
+        if value.call is None:
+            value.call = self._either(value)
+        return value.call
+
+    def _either(self, value: Choice) -> Call | Unknown | None:
+        inputs = [one for one in (self.tensor(option) for option in value.options) if one is not None]
+        if not any(isinstance(one, Call) for one in inputs):
+            return inputs[0] if inputs else None
+        if len(inputs) == 1:
+            return inputs[0]
+        call = Call(Layer("either", "a join of branches"), tuple(inputs), branches=self.path)
+        self.graph.calls.append(call)
+        return call
+
+    # What is lost from sight
+
+    def escape(self, value: Value, why: Unknown) -> None:
+        """The value goes somewhere that is not followed."""
+        stack, seen = [value], set()
+        while stack:
+            one = stack.pop()
+            if id(one) in seen:
+                continue
+            seen.add(id(one))
+            if isinstance(one, (Call, Layer)):
+                one.escapes = one.escapes or why
+            elif isinstance(one, Container):
+                if one.kind == "Sequential":
+                    one.escaped = True
+                else:
+                    stack += [*flat(one.items.content), *one.table.content.values()]
+            elif isinstance(one, (Items, Table)):
+                one.leaked = one.leaked or why
+                stack += children(one)
+            elif isinstance(one, Choice):
+                stack += one.options
+            elif isinstance(one, Partial):
+                stack += [one.callee, *one.arguments.values()]
+            elif isinstance(one, Instance) and not (self.building and one in self.receivers):
+                stack += one.content.values()
+            elif isinstance(one, Submodule):
+                stack.append(one.owner)
+            elif isinstance(one, Bound):
+                stack += self.mentioned(one.function, Scope(None, one.function.scope.script), one.receiver)
+            elif isinstance(one, Function):
+                stack += self.mentioned(one, one.scope, None)
+
+    def mentioned(self, function: Function, scope: Scope, receiver: Instance | None) -> list[Value]:
+        """What a function that runs elsewhere holds of the values here."""
+        found: list[Value] = []
+        for node in ast.walk(function.node):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                value = _local(scope, node.id)
+                if value is not None and not isinstance(value, (Function, Instance)):
+                    found.append(value)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                owner = receiver if receiver is not None else _local(scope, node.value.id)
+                if isinstance(owner, Instance) and node.attr in owner.content:
+                    found.append(owner.content[node.attr])
+        return found
+
+
+def _local(scope: Scope | None, name: str) -> Value | None:
+    while scope is not None and scope.parent is not None:
+        if name in scope.content:
+            return scope.content[name]
+        scope = scope.parent
+    return None
+
+
+def _merge(contents: Sequence[object]) -> object:
+    if isinstance(contents[0], list):
+        return _merge_lists(contents)  # type: ignore[arg-type]  # the contents of one box have one type
+    merged: dict[object, Value] = {}
+    for content in contents:
+        for key in content:  # type: ignore[attr-defined]  # likewise
+            if key not in merged:
+                merged[key] = join(one.get(key, MISSING) for one in contents)  # type: ignore[attr-defined]
+    return merged
+
+
+def _merge_lists(lists: Sequence[list[Part]]) -> list[Part]:
+    prefix = 0
+    while all(prefix < len(one) for one in lists) and all(one[prefix] is lists[0][prefix] for one in lists):
+        prefix += 1
+    rests = [one[prefix:] for one in lists]
+    if not any(rests):
+        return lists[0]
+    return [*lists[0][:prefix], Fork(rests)]
+
+
+def truth(value: Value) -> bool | None:
+    """Is the value true; None where that is not known."""
+    if isinstance(value, Constant):
+        return bool(value.value)
+    if isinstance(value, Choice):
+        found = {truth(option) for option in value.options if option is not MISSING}
+        return found.pop() if len(found) == 1 else None
+    if isinstance(value, Items):
+        plain = value.plain()
+        return bool(plain) if plain is not None else None
+    if isinstance(value, (Layer, Instance, Function, Bound, Partial)):
+        return True
+    return None
+
+
+def is_none(value: Value) -> bool | None:
+    """Is the value None; None where that is not known."""
+    if isinstance(value, Constant):
+        return value.value is None
+    if isinstance(value, Choice):
+        found = {is_none(option) for option in value.options if option is not MISSING}
+        return found.pop() if len(found) == 1 else None
+    if isinstance(value, Unknown) or value is MISSING:
+        return None
+    if isinstance(value, Call):
+        return None if value.kind in ("input", "unknown", "getitem") else False
+    return False

@@ -1,0 +1,369 @@
+"""What an expression can stand for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+
+from normfix.graph import Call, Layer, Unknown
+from normfix.script import Script
+
+
+class Constant:
+    """A Python value that is known: a number, a string, a bool, None, an ellipsis."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class Dotted:
+    """A name that was imported, or one of Python's own: "torch.nn.Conv2d", "builtins.range"."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Fork:
+    """Elements of a list that depend on a branch: one of several sequences stands here."""
+
+    __slots__ = ("alternatives",)
+
+    def __init__(self, alternatives: list[list[Part]]) -> None:
+        self.alternatives = alternatives
+
+
+class Repeat:
+    """Elements of a list that a loop adds: this sequence, any number of times."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+
+
+class Items:
+    """A list, a tuple, or anything that is iterated."""
+
+    __slots__ = ("content", "kind", "leaked")
+
+    def __init__(self, content: list[Part], kind: str = "list") -> None:
+        self.content = content
+        self.kind = kind
+        self.leaked: Unknown | None = None
+
+    def plain(self) -> list[Value] | None:
+        """The elements, where each one is known to be there; None otherwise."""
+        if self.leaked is not None or any(isinstance(part, (Fork, Repeat)) for part in self.content):
+            return None
+        return self.content  # type: ignore[return-value]  # neither Fork nor Repeat is left
+
+
+class Table:
+    """A dict. `leaked` is set when it may hold other keys too."""
+
+    __slots__ = ("content", "leaked")
+
+    def __init__(self, content: dict[object, Value], leaked: Unknown | None = None) -> None:
+        self.content = content
+        self.leaked = leaked
+
+
+class Scope:
+    """The names of one function, comprehension or module."""
+
+    __slots__ = ("content", "function", "owner", "parent", "receiver", "returns", "script")
+
+    def __init__(self, parent: Scope | None, script: Script, owner: str = "") -> None:
+        self.content: dict[str, Value] = {}
+        self.parent = parent
+        self.script = script
+        self.owner = owner
+        self.function: Function | None = None
+        self.receiver: Instance | None = None
+        self.returns: list[Value] = []
+
+
+class Class:
+    """A class of the file, or of a file beside it."""
+
+    __slots__ = ("node", "scope")
+
+    def __init__(self, node: ast.ClassDef, scope: Scope) -> None:
+        self.node = node
+        self.scope = scope
+
+
+class Function:
+    """A function or lambda of the file, with the scope that it was made in and the class that holds it."""
+
+    __slots__ = ("home", "node", "scope")
+
+    def __init__(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: Scope, home: Class | None = None
+    ) -> None:
+        self.node = node
+        self.scope = scope
+        self.home = home
+
+
+class Instance:
+    """An object of a class of the file; `content` holds its attributes."""
+
+    __slots__ = ("children", "cls", "content", "dynamic")
+
+    def __init__(self, cls: Class) -> None:
+        self.cls = cls
+        self.content: dict[str, Value] = {}
+        self.children: Container | None = None
+        """The layers in order, of a subclass of nn.Sequential."""
+        self.dynamic: Unknown | None = None
+        """Set when attributes were set whose names are not known."""
+
+
+class Container:
+    """An nn.Sequential, ModuleList or ModuleDict."""
+
+    __slots__ = ("called", "escaped", "handed", "items", "kind", "name", "node", "scope", "table")
+
+    def __init__(self, kind: str, items: Items, table: Table, node: ast.AST, scope: Scope) -> None:
+        self.kind = kind
+        self.items = items
+        self.table = table
+        """Children by name, where they have one."""
+        self.node = node
+        self.scope = scope
+        self.name = ""
+        self.called = False
+        self.escaped = False
+        self.handed = False
+        """Was it put into something else, which calls it."""
+
+
+class Method:
+    """A method of something that is no object of the file: `x.view`, `layers.append`, `self.conv.to`."""
+
+    __slots__ = ("name", "receiver")
+
+    def __init__(self, receiver: Value, name: str) -> None:
+        self.receiver = receiver
+        self.name = name
+
+
+class Bound:
+    """A method of an object of the file."""
+
+    __slots__ = ("function", "receiver")
+
+    def __init__(self, function: Function, receiver: Instance) -> None:
+        self.function = function
+        self.receiver = receiver
+
+
+class Partial:
+    """A callable with some arguments given."""
+
+    __slots__ = ("arguments", "callee")
+
+    def __init__(self, callee: Value, arguments: Arguments) -> None:
+        self.callee = callee
+        self.arguments = arguments
+
+
+class Super:
+    """`super()` in a method."""
+
+    __slots__ = ("home", "receiver")
+
+    def __init__(self, home: Class, receiver: Instance) -> None:
+        self.home = home
+        self.receiver = receiver
+
+
+class Submodule:
+    """Any layer inside an object: what `self.modules()` gives."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: Value) -> None:
+        self.owner = owner
+
+
+class Choice:
+    """One of several values, by branches that were not decided."""
+
+    __slots__ = ("call", "options")
+
+    def __init__(self, options: list[Value]) -> None:
+        self.options = options
+        self.call: Call | Unknown | None = None
+        """The join, once the value was used as a tensor."""
+
+
+class Missing:
+    """No value: an attribute or name that one branch does not set."""
+
+
+MISSING = Missing()
+NONE = Constant(None)
+
+Value = (
+    Constant
+    | Dotted
+    | Items
+    | Table
+    | Class
+    | Function
+    | Instance
+    | Container
+    | Method
+    | Bound
+    | Partial
+    | Super
+    | Submodule
+    | Choice
+    | Missing
+    | Unknown
+    | Call
+    | Layer
+)
+Part = Value | Fork | Repeat
+Box = Items | Table | Scope | Instance
+MODULES = (Layer, Container, Instance)
+
+
+class Passed:
+    """One argument at a call: its value, and the expression where there is one."""
+
+    __slots__ = ("node", "position", "scope", "value")
+
+    def __init__(self, value: Value, node: ast.expr | None, position: int | None, scope: Scope) -> None:
+        self.value = value
+        self.node = node
+        self.position = position
+        self.scope = scope
+
+
+class Arguments:
+    """What a call passes. `incomplete` is set when a `*args` or `**kwargs` could not be read."""
+
+    __slots__ = ("incomplete", "keywords", "positional")
+
+    def __init__(
+        self, positional: list[Passed], keywords: dict[str, Passed], incomplete: Unknown | None = None
+    ) -> None:
+        self.positional = positional
+        self.keywords = keywords
+        self.incomplete = incomplete
+
+    @property
+    def unread(self) -> Unknown | None:
+        """Set when some arguments are not known one by one, a starred list whose length is open included."""
+        if self.incomplete is None and any(passed.position is None for passed in self.positional):
+            return Unknown("a list of unknown length is spread into the call")
+        return self.incomplete
+
+    def get(self, index: int, name: str) -> Value | None:
+        """The value passed at a position or by a name; None where it is not passed."""
+        if 0 <= index < len(self.positional):
+            return self.positional[index].value
+        passed = self.keywords.get(name)
+        return passed.value if passed is not None else None
+
+    def values(self) -> Iterator[Value]:
+        for passed in self.positional:
+            yield passed.value
+        for passed in self.keywords.values():
+            yield passed.value
+
+    def after(self, first: Arguments) -> Arguments:
+        """These arguments, with those of `first` before them: what a partial passes on."""
+        return Arguments(
+            [*first.positional, *self.positional],
+            {**first.keywords, **self.keywords},
+            first.incomplete or self.incomplete,
+        )
+
+
+def options(value: Value) -> list[Value]:
+    """What a value may be, one by one."""
+    return value.options if isinstance(value, Choice) else [value]
+
+
+def join(values: Iterable[Value]) -> Value:
+    """One value that stands for any of these."""
+    found: list[Value] = []
+    for value in values:
+        for option in options(value):
+            if not any(option is other or _equal(option, other) for other in found):
+                found.append(option)
+    constants = [one for one in found if isinstance(one, Constant) and one.value is not None]
+    if len(constants) > 1:
+        found = [one for one in found if not isinstance(one, Constant) or one.value is None]
+        found.append(Unknown("it depends on a branch"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return Unknown("it has no value")
+    if len(found) > 12:
+        return Unknown("it may be one of many things")
+    rows = [one for one in found if isinstance(one, Items)]
+    if len(rows) == len(found):
+        return _join_items(rows)
+    return Choice(found)
+
+
+def _equal(one: Value, other: Value) -> bool:
+    if isinstance(one, Constant) and isinstance(other, Constant):
+        return type(one.value) is type(other.value) and one.value == other.value
+    if isinstance(one, Dotted) and isinstance(other, Dotted):
+        return one.name == other.name
+    return isinstance(one, Unknown) and isinstance(other, Unknown)
+
+
+def _join_items(rows: list[Items]) -> Items:
+    plains = [row.plain() for row in rows]
+    kind = rows[0].kind
+    if kind == "tuple" and all(plain is not None and len(plain) == len(plains[0] or ()) for plain in plains):
+        return Items([join(column) for column in zip(*(plain or [] for plain in plains), strict=True)], kind)
+    merged = Items([Fork([list(row.content) for row in rows])], kind)
+    merged.leaked = next((row.leaked for row in rows if row.leaked is not None), None)
+    return merged
+
+
+def flat(parts: Iterable[Part]) -> Iterator[Value]:
+    """Every element that a list may hold."""
+    stack = list(parts)[::-1]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Fork):
+            stack += [one for alternative in part.alternatives[::-1] for one in alternative[::-1]]
+        elif isinstance(part, Repeat):
+            stack += part.parts[::-1]
+        else:
+            yield part
+
+
+def tensors(value: Value) -> Iterator[Call]:
+    """Every call whose result a value holds, lists and dicts searched."""
+    seen: set[int] = set()
+    stack: list[Value] = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Call):
+            yield one
+        elif isinstance(one, (Items, Table, Choice)) and id(one) not in seen:
+            seen.add(id(one))
+            stack += children(one)[::-1]
+
+
+def children(value: Items | Table | Choice) -> list[Value]:
+    if isinstance(value, Items):
+        return list(flat(value.content))
+    return list(value.content.values()) if isinstance(value, Table) else value.options
+
+
+Thunk = Callable[[], int]
