@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from sysconfig import get_paths
 from types import ModuleType
 from typing import Any
 
@@ -72,16 +74,42 @@ def load(target: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
 def _import(home: str, target: str) -> ModuleType:
     if not home.endswith(".py"):
         return _guarded(lambda: importlib.import_module(home), f"cannot import `{home}`")  # type: ignore[no-any-return]
-    path = Path(home)
+    path = Path(home).resolve()
     if not path.is_file():
         raise UsageError(f"cannot load `{target}`: there is no file `{home}`")
-    name, root = _dotted(path.resolve())
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    module = _guarded(lambda: importlib.import_module(name), f"cannot import `{home}`")
-    if Path(module.__file__ or "").resolve() != path.resolve():
-        raise UsageError(f"cannot import `{home}`: `{name}` is already the name of `{module.__file__ or 'a built-in'}`")
-    return module  # type: ignore[no-any-return]  # import_module gives a module
+    name, root = _dotted(path)
+    _make_room(root)
+    taken = sys.modules.get(name)
+    if taken is not None and Path(taken.__file__ or "").resolve() != path:
+        name = f"{name}_"
+    return _guarded(lambda: _import_file(path, name, root), f"cannot import `{home}`")  # type: ignore[no-any-return]
+
+
+def _import_file(path: Path, name: str, root: Path) -> ModuleType:
+    if root != path.parent or name in sys.modules:
+        return importlib.import_module(name)
+    specification = spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise ImportError("it is no Python source file")
+    module = module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _make_room(root: Path) -> None:
+    """Let files of this folder be imported, also where another target's folder had a file of the same name."""
+    sys.path[:] = [str(root), *(path for path in sys.path if path != str(root))]
+    interpreter = tuple(get_paths().values())
+    own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        file = getattr(sys.modules[name], "__file__", None) or interpreter[0]
+        if not file.startswith((str(root), *interpreter)):
+            del sys.modules[name]
 
 
 def _dotted(path: Path) -> tuple[str, Path]:
