@@ -31,12 +31,20 @@ def graphs(script: Script) -> list[LayerGraph]:
     for node in _relevant(script):
         if isinstance(node, ast.ClassDef):
             found.append(read_class(Class(node, scope)))
-        else:
+        elif _builds(node, script):
             found.append(read_block(node.name, node.body, scope, Function(node, scope)))
     statements = [node for node in script.tree.body if not isinstance(node, (*FUNCTIONS, ast.ClassDef))]
-    if any(isinstance(node, ast.Call) for statement in statements for node in ast.walk(statement)):
+    if any(_builds(statement, script) for statement in statements):
         found.append(read_block("the top level", statements, scope))
     return [graph for graph in found if graph.layers or graph.calls]
+
+
+def _builds(block: ast.stmt, script: Script) -> bool:
+    """Does this code itself construct layers of a library."""
+    return any(
+        isinstance(node, ast.Call) and script.resolve(node.func).startswith(("torch.nn.", "timm.", "torchvision.ops."))
+        for node in ast.walk(block)
+    )
 
 
 def _relevant(script: Script) -> list[Definition]:
