@@ -6,6 +6,7 @@ Nothing is imported or executed. A notebook is one script whose origins name the
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from normfix.graph import LayerGraph, Origin, Site
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     N = TypeVar("N", bound=ast.AST)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_NEWLINES = re.compile(r"\r\n|\r|\n")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -38,6 +40,7 @@ class Script:
     """One for each module class and each container built outside one. Built by `readers/source.py`."""
     sibling: Callable[[str], Script | None] = field(default=lambda name: None)
     """The script behind a dotted name, as `resolve` gives it, when a file beside this one defines that name."""
+    _lines: list[str] | None = field(default=None, repr=False)
 
     def of_type(self, kind: type[N]) -> Sequence[N]:
         """Every node of exactly this type."""
@@ -62,7 +65,15 @@ class Script:
 
     def source(self, node: ast.AST) -> str:
         """The node as written, comments and line breaks included."""
-        return ast.get_source_segment(self.text, node) or ast.unparse(node)
+        if getattr(node, "end_lineno", None) is None:
+            return ast.unparse(node)
+        if self._lines is None:  # ast.get_source_segment would split the text at every call
+            self._lines = _NEWLINES.split(self.text)
+        first, last = node.lineno - 1, node.end_lineno - 1  # type: ignore[attr-defined]  # it has a span
+        lines = [line.encode() for line in self._lines[first : last + 1]]
+        lines[-1] = lines[-1][: node.end_col_offset]  # type: ignore[attr-defined]
+        lines[0] = lines[0][node.col_offset :]  # type: ignore[attr-defined]
+        return b"\n".join(lines).decode()
 
     def enclosing(self, node: ast.AST, kinds: type[N] | tuple[type[N], ...]) -> N | None:
         """The innermost node around this one of the given types; None at the top level."""
