@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from normfix import config, gitignore, patterns
+from normfix.config import Settings
 from normfix.errors import UsageError
 
 SUFFIXES = (".py", ".pyw", ".ipynb")
-NEVER = frozenset(
+NEVER = tuple(
     ".bzr .direnv .eggs .git .git-rewrite .hg .ipynb_checkpoints .mypy_cache .nox .pants.d .pyenv .pytest_cache "
     ".pytype .ruff_cache .svn .tox .venv .vscode __pycache__ __pypackages__ _build buck-out build dist node_modules "
     "site-packages venv".split()
@@ -16,33 +18,64 @@ NEVER = frozenset(
 """Names of folders that are not walked into; ruff leaves out the same ones."""
 
 
-def find(paths: Iterable[str]) -> list[str]:
+def find(
+    paths: Iterable[str],
+    exclude: Sequence[str] = (),
+    settings_of: Callable[[str], Settings] = config.settings_for,
+    force_exclude: bool = False,
+) -> list[str]:
     """Every source file, once, in the order of `paths` and sorted within a directory.
 
-    Raises UsageError for a path that does not exist, and for a directory without any Python file.
+    A file that is named is there, whatever is excluded, unless `force_exclude`. Raises UsageError for a path that does
+    not exist, and for a directory without any Python file.
     """
     found: dict[str, str] = {}
     for path in paths:
-        for file in _files(path):
-            found.setdefault(os.path.realpath(file), file)
+        for file in _files(path, exclude, settings_of, force_exclude):
+            found.setdefault(os.path.abspath(file), file)
     return list(found.values())
 
 
-def _files(path: str) -> Sequence[str]:
-    if os.path.isdir(path):
-        files = list(_walk(path))
-        if not files:
-            raise UsageError(f"no Python file or notebook in the directory `{path}`")
-        return files
-    if not os.path.exists(path):
+def _files(
+    path: str, exclude: Sequence[str], settings_of: Callable[[str], Settings], force_exclude: bool
+) -> Iterable[str]:
+    if not os.path.lexists(path):
         raise UsageError(f"cannot read `{path}`: no such file or directory")
-    return [path]
+    if force_exclude and _left_out(path, exclude, settings_of(path), patterns.under):
+        return ()
+    return _walk(path, exclude, settings_of) if os.path.isdir(path) else [path]
 
 
-def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in NEVER)
-        for name in sorted(files):
-            if name.endswith(SUFFIXES):
+def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Settings]) -> Iterator[str]:
+    barren = True
+    absolute = os.path.abspath(top)
+    for parent, folders, files in os.walk(top):
+        settings = settings_of(os.path.join(parent, "*"))
+
+        def stays(name: str, folder: bool, parent: str = parent, settings: Settings = settings) -> bool:
+            path = os.path.join(parent, name)
+            if _left_out(path, exclude, settings, patterns.matches):
+                return False
+            return not gitignore.ignored(os.path.abspath(path), folder, absolute)
+
+        folders[:] = sorted(name for name in folders if stays(name, True))
+        sources = sorted(name for name in files if name.endswith(SUFFIXES))
+        barren = barren and not sources
+        for name in sources:
+            if stays(name, False):
                 path = os.path.join(parent, name)
-                yield path[2:] if folder == "." else path
+                yield path[2:] if top == "." else path
+    if barren:
+        raise UsageError(f"no Python file or notebook in the directory `{top}`")
+
+
+def _left_out(
+    path: str,
+    exclude: Sequence[str],
+    settings: Settings,
+    match: Callable[[str, str, tuple[str, ...]], bool],
+) -> bool:
+    configured = NEVER if settings.exclude is None else settings.exclude
+    if match(path, settings.root or "", (*configured, *settings.extend_exclude)):
+        return True
+    return bool(exclude) and match(path, "", tuple(exclude))

@@ -47,6 +47,8 @@ class Rule:
     """Of "source", "model", "onnx", "pt2", "state"."""
     enabled: bool = True
     """Is it on without being asked for."""
+    settings: Collection[str] = ()
+    """What a configuration may set under the slug; checks find it in `Facts.options`. The first is the default."""
 
 
 UNUSED_SUPPRESSION = Rule("NF901", "unused-suppression", Severity.WARNING, readers=SOURCE)

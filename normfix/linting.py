@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from normfix import discovery
+from normfix.config import Settings
 from normfix.engine import UNREADABLE_FILE
 from normfix.errors import UsageError
-from normfix.examine import Plan, examine_file, examine_text
+from normfix.examine import examine_file, examine_text
 from normfix.findings import Failure, Report
+from normfix.planning import Words, planner, settings_source
 from normfix.readers.siblings import Siblings
-from normfix.selection import codes
 
 
 def lint(
@@ -19,20 +20,28 @@ def lint(
     select: Sequence[str] | None = None,
     extend_select: Iterable[str] = (),
     ignore: Iterable[str] = (),
+    config: str | None = None,
+    exclude: Sequence[str] = (),
+    force_exclude: bool = False,
 ) -> Report:
     """Lint files and directories. `select` and its kin take codes, beginnings of codes, and slugs.
 
+    `config` is a TOML file to read in place of the nearest pyproject.toml; `exclude` are patterns of files and folders
+    to leave out, even files that `paths` names where `force_exclude` is set.
+
     A file that cannot be read is a finding of that file (NF902); when no file can be read, there is an error too.
-    Raises UsageError for a path that does not exist, a directory without Python files, and an unknown rule.
+    Raises UsageError for a path that does not exist, a directory without Python files, an unknown rule, and a
+    configuration with unknown keys.
     """
     if isinstance(paths, str):
         raise UsageError(f"cannot lint `{paths}`: `paths` is a list, as in `lint([{paths!r}])`")
-    plan = Plan(codes(select, extend_select, ignore))
+    settings_of = settings_source(config)
+    plan_of = planner(Words.of(select, extend_select, ignore), settings_of)
+    files = discovery.find(paths, exclude, settings_of, force_exclude)
     report = Report()
-    files = discovery.find(paths)
     siblings = Siblings()
     for file in files:
-        report.extend(examine_file(file, plan, siblings))
+        report.extend(examine_file(file, plan_of(file), siblings))
     return _judge(report, len(files))
 
 
@@ -43,10 +52,17 @@ def lint_source(
     select: Sequence[str] | None = None,
     extend_select: Iterable[str] = (),
     ignore: Iterable[str] = (),
+    config: str | None = None,
 ) -> Report:
-    """Lint one text, as an editor holds it. `path` names it in the report; `.ipynb` makes it a notebook."""
-    siblings = None if path.startswith("<") else Siblings()
-    report = examine_text(text, path, Plan(codes(select, extend_select, ignore)), siblings)
+    """Lint one text, as an editor holds it. `path` names it in the report; `.ipynb` makes it a notebook.
+
+    The configuration nearest to `path` holds, and imports are followed from there.
+    """
+    words = Words.of(select, extend_select, ignore)
+    nowhere = path.startswith("<")
+    settings_of = (lambda _: Settings()) if nowhere and config is None else settings_source(config)
+    plan = planner(words, settings_of)(path)
+    report = examine_text(text, path, plan, None if nowhere else Siblings())
     report.sources[path] = text
     return report
 

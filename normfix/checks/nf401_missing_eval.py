@@ -18,7 +18,7 @@ from normfix.networks import is_unit_test
 from normfix.script import Script
 from normfix.steps import effects
 
-RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE)
+RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
 
 
 @on_script(RULE)

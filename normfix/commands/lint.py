@@ -13,6 +13,11 @@ def add_parser(subparsers: options.Subparsers) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files and directories (default: this directory)")
     options.add_format(parser, LINT_FORMATS)
     options.add_selection(parser)
+    group = parser.add_argument_group("files")
+    group.add_argument(
+        "--exclude", type=options.codes, action="extend", metavar="PATTERNS", help="leave out these files and folders"
+    )
+    group.add_argument("--force-exclude", action="store_true", help="leave them out even where a PATH names them")
     options.add_verdict(parser)
     options.add_cache(parser)
     parser.set_defaults(run=run)
@@ -20,11 +25,17 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from normfix.linting import lint
+    from normfix.planning import settings_source
 
+    settings = settings_source(arguments.config)("")
+    arguments.fail_on = arguments.fail_on or settings.fail_on
     report = lint(
         arguments.paths or ["."],
         select=arguments.select,
         extend_select=arguments.extend_select or (),
         ignore=arguments.ignore or (),
+        config=arguments.config,
+        exclude=arguments.exclude or (),
+        force_exclude=arguments.force_exclude,
     )
     return options.finish(report, arguments)
