@@ -46,3 +46,17 @@ def smallest(old: str, new: str, offset: int) -> Edit:
     limit -= head
     tail = next((index for index in range(limit) if old[-1 - index] != new[-1 - index]), limit)
     return Edit(offset + head, offset + len(old) - tail, new[head : len(new) - tail])
+
+
+def unified(old: str, new: str, path: str) -> str:
+    """The change as a unified diff that patch and git apply; empty where there is none."""
+    from difflib import unified_diff
+
+    lines = unified_diff(_lines(old), _lines(new), path, path)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """Split at "\n" only, as patch and git read a diff."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    return [*lines[:-1], lines[-1][:-1]] if not text.endswith("\n") and text else lines[:-1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from normfix import files
 from normfix.findings import Failure, Finding, Report
 from normfix.fixes.document import document
+from normfix.fixes.plan import unified
 from normfix.fixes.rounds import UNSAFE, Left, Lint, allowed, fix
 from normfix.fixes.source import Refused
 from normfix.fixes.verify import Broken
@@ -48,7 +49,7 @@ class Outcome:
 
     def diff(self) -> str:
         """The changes as a unified diff."""
-        return "".join(line for file in self.files for line in _diff(file))
+        return "".join(unified(file.old, file.new, file.path) for file in self.files)
 
     def summary(self) -> list[str]:
         """What was fixed, what was left and why, in lines."""
@@ -106,21 +107,6 @@ def _fixed_file(path: str, lint: Lint, unsafe: bool, write: bool) -> FixedFile:
     except OSError as error:
         return FixedFile(path, error=f"not fixed: {error.strerror or error}")
     return FixedFile(path, start.text, done.text, done.report, done.applied, done.left)
-
-
-def _diff(file: FixedFile) -> Iterator[str]:
-    from difflib import unified_diff
-
-    if file.old == file.new:
-        return
-    old, new = _lines(file.old), _lines(file.new)
-    for line in unified_diff(old, new, file.path, file.path):
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-
-
-def _lines(text: str) -> list[str]:
-    """At "\\n" only, as patch and git read a diff."""
-    return [f"{line}\n" for line in text.split("\n")[:-1]] + ([text.rsplit("\n", 1)[-1]] if text[-1:] != "\n" else [])
 
 
 def _migration(fixed: Sequence[FixedFile]) -> Iterator[str]:

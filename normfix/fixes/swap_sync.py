@@ -1,0 +1,43 @@
+"""`model = nn.SyncBatchNorm.convert_sync_batchnorm(model)` before a model is wrapped for several processes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+from normfix.findings import InsertStatement, WrapExpression
+from normfix.fixes.expressions import wrap_expression
+from normfix.fixes.plan import Plan
+from normfix.fixes.source import Refused, Source
+from normfix.fixes.statements import insert_statement
+from normfix.fixes.swap_support import torch_nn
+from normfix.script import Script
+
+_CONVERT = "SyncBatchNorm.convert_sync_batchnorm"
+
+
+def conversions(source: Source, script: Script) -> Iterator[tuple[ast.expr, Callable[[], tuple[str, Plan]]]]:
+    """Every call that wraps a model in DistributedDataParallel, with how to convert the model before it."""
+    for call in script.of_type(ast.Call):
+        if script.resolve(call.func).rpartition(".")[2] == "DistributedDataParallel":
+            yield call, lambda call=call: _converted(source, script, call)  # type: ignore[misc]  # binds the loop's call
+
+
+def _converted(source: Source, script: Script, call: ast.Call) -> tuple[str, Plan]:
+    if any(script.resolve(other.func).endswith(_CONVERT) for other in script.of_type(ast.Call)):
+        raise Refused("the file calls `convert_sync_batchnorm` already")
+    model = call.args[0] if call.args else next((one.value for one in call.keywords if one.arg == "module"), None)
+    prefix = torch_nn(script)
+    if model is None or isinstance(model, ast.Starred):
+        raise Refused("the model that is wrapped is not passed as an argument of its own")
+    if prefix is None:
+        raise Refused("the file imports neither `torch` nor `torch.nn`")
+    convert = f"{prefix}.{_CONVERT}"
+    if not isinstance(model, (ast.Name, ast.Attribute)):
+        return "converted to SyncBatchNorm", wrap_expression(
+            source, WrapExpression(script.site(model), f"{convert}(", ")")
+        )
+    name = ast.unparse(model)
+    return f"`{name}` converted to SyncBatchNorm", insert_statement(
+        source, InsertStatement(script.site(call), f"{name} = {convert}({name})")
+    )
