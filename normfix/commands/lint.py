@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from normfix.linting import lint
     from normfix.planning import settings_source
 
-    settings = settings_source(arguments.config)("")
+    settings = settings_source(arguments.config)("pyproject.toml")
     arguments.fail_on = arguments.fail_on or settings.fail_on
     report = lint(
         arguments.paths or ["."],
