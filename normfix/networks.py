@@ -67,6 +67,37 @@ def _is_module_base(name: str, own: set[str]) -> bool:
     return last in own or last.endswith(("Module", "PreTrainedModel")) or name.startswith("torch.nn.")
 
 
+def layer_kind(script: Script, node: ast.AST) -> str:
+    """The kind of the torch layer that a call constructs, as `vocabulary` knows it; "" for any other node."""
+    if not isinstance(node, ast.Call):
+        return ""
+    name = script.resolve(node.func)
+    kind = name.rpartition(".")[2]
+    return kind if name.startswith("torch.nn.") and kind[:1].isupper() and vocabulary.is_known(kind) else ""
+
+
+def argument(call: ast.Call, kind: str, name: str) -> ast.expr | None:
+    """What a constructor of this kind is given for a parameter; None where its default is in force."""
+    given = {one.arg: one.value for one in call.keywords}
+    names = list(vocabulary.positional(kind))
+    index = names.index(name) if name in names else len(call.args)
+    return call.args[index] if index < len(call.args) else given.get(name)
+
+
+def is_torch_class(script: Script, node: ast.ClassDef) -> bool:
+    """Does a class surely derive from nn.Module: through classes of this file, of torch.nn, or LightningModule."""
+    own = {one.name: one for one in script.of_type(ast.ClassDef)}
+    todo, seen = [node], {node}
+    while todo:
+        for name in (script.resolve(one) for one in todo.pop().bases):
+            if name.startswith("torch.nn.") or name.rpartition(".")[2] in ("LightningModule", "PreTrainedModel"):
+                return True
+            if name in own and own[name] not in seen:
+                seen.add(own[name])
+                todo.append(own[name])
+    return False
+
+
 def contents(script: Script, value: ast.expr | None) -> Contents:
     """What is known of the network that an expression builds."""
     if value is None:

@@ -1,0 +1,104 @@
+"""NF801 norm-in-forward: a norm (or a dropout) that is made anew in every forward pass."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix import norms, vocabulary
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.graph import Undecided
+from normfix.networks import argument, is_module_class, layer_kind
+from normfix.script import FUNCTIONS, Script
+from normfix.steps import dotted
+
+RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
+KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
+SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
+
+
+@on_node(RULE, ast.Call)
+def norm_in_forward(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    """A norm constructor in the forward pass of a module class, unless it is built once and kept."""
+    script = facts.script
+    kind = layer_kind(script, node) if script is not None else ""
+    if script is None or kind not in KINDS or not _in_forward(script, node) or _is_kept(script, node):
+        return
+    dropout = kind in vocabulary.DROPOUTS
+    if dropout and _follows_mode(script, node):
+        return
+    stateful = dropout or _has_state(node, kind)
+    effect = (
+        "it is always in training mode, and `eval()` never reaches it"
+        if dropout
+        else "its parameters and statistics are new each time, never trained and never saved"
+        if stateful
+        else "that costs time in every pass"
+    )
+    yield Problem(
+        script.site(node),
+        f"`{script.source(node.func)}` is built anew in every forward pass: {effect}",
+        help="Build it once in `__init__`" + (", or call `F.dropout(x, p, self.training)`" if dropout else ""),
+        severity=Severity.ERROR if stateful else Severity.INFO,
+    )
+
+
+def _in_forward(script: Script, node: ast.Call) -> bool:
+    """Is the innermost method around it the forward pass of a module."""
+    for parent in script.ancestors(node, ast.stmt):
+        if isinstance(parent, FUNCTIONS) and isinstance(script.parents[parent], ast.ClassDef):
+            return parent.name in ("forward", "__call__") and is_module_class(script, script.parents[parent])  # type: ignore[arg-type]  # just tested
+    return False
+
+
+def _is_kept(script: Script, node: ast.Call) -> bool:
+    """Is it built under a condition and stored, or given its weights by hand, or compared with."""
+    for parent in script.ancestors(node, ast.AST):
+        if isinstance(parent, ast.Call) and dotted(parent.func) in ("isinstance", "setattr", "self.add_module"):
+            return True
+        if isinstance(parent, ast.Assign):
+            targets = [dotted(one) or dotted(getattr(one, "value", None)) for one in parent.targets]
+            conditional = next(script.ancestors(parent, (ast.If, ast.Try)), None) is not None
+            return any(_is_given_weights(script, parent, one) for one in targets) or (
+                conditional and any(one.startswith("self") for one in targets)
+            )
+        if isinstance(parent, ast.stmt):
+            return False
+    return False
+
+
+def _is_given_weights(script: Script, assign: ast.Assign, name: str) -> bool:
+    """Are weights put into the new layer: a hypernetwork, or weights kept elsewhere."""
+    function = script.function_of(assign)
+    parts = (f"{name}.weight", f"{name}.bias", f"{name}.load_state_dict", f"{name}.running_mean")
+    return function is not None and any(
+        dotted(node).startswith(parts) for node in ast.walk(function) if isinstance(node, ast.Attribute)
+    )
+
+
+def _follows_mode(script: Script, node: ast.Call) -> bool:
+    """Does the code ask for the mode of the module itself: `if self.training`, `.train(self.training)`."""
+    for parent in script.ancestors(node, ast.AST):
+        if isinstance(parent, ast.stmt) and not isinstance(parent, ast.If | ast.For | ast.With):
+            if "training" in ast.unparse(parent).split("def ")[0]:
+                return True
+            if isinstance(parent, FUNCTIONS):
+                return False
+        elif isinstance(parent, ast.If | ast.IfExp) and "training" in ast.unparse(parent.test):
+            return True
+    return False
+
+
+def _has_state(node: ast.Call, kind: str) -> bool:
+    """Has the norm parameters or running statistics. Raises `Undecided` where an argument decides at run time."""
+    if kind in norms.BATCH:
+        return True
+    for name in SWITCHES:
+        value = argument(node, kind, name)
+        if value is None:
+            if vocabulary.default(kind, name) is True:
+                return True
+        elif not isinstance(value, ast.Constant):
+            raise Undecided(f"`{name}` of `{kind}` is decided at run time")
+        elif value.value:
+            return True
+    return False

@@ -1,0 +1,117 @@
+"""NF802 norm-in-plain-list: layers kept in a Python list or dict, which the module does not know of."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix import norms, vocabulary
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Safety, Severity, WrapExpression
+from normfix.networks import contents, is_torch_class, layer_kind
+from normfix.script import FUNCTIONS, Script
+from normfix.steps import Scope, dotted, scopes
+
+RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)
+STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embedding", "LSTM", "GRU", "RNN", "Sequential"}
+REGISTRARS = frozenset(
+    "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
+)
+Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
+
+
+@on_node(RULE, ast.ClassDef)
+def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
+    """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
+    script = facts.script
+    if script is None or not is_torch_class(script, node) or _registers_itself(node):
+        return
+    methods = [scopes(script)[one] for one in node.body if isinstance(one, FUNCTIONS)]
+    registered = _registered(node)
+    for scope in methods:
+        for name, values in scope.bound.items():
+            if not name.startswith("self.") or name.count(".") != 1 or len(values) != 1 or name in registered:
+                continue
+            layer = _layer_in(script, methods, scope, name, values[0], registered)
+            if layer and values[0] is not None:
+                yield _problem(script, name, layer, values[0])
+
+
+def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
+    container = "ModuleDict" if isinstance(value, ast.Dict | ast.DictComp) else "ModuleList"
+    namespace = next((one for one, meaning in script.imports.items() if meaning == "torch.nn"), "torch.nn")
+    site = script.site(value)
+    return Problem(
+        site,
+        f"`{name}` holds `{layer}` in a plain Python container: the module does not know of it, so it is not trained, "
+        "not saved, not moved, and `eval()` does not reach it",
+        help=f"Use `{namespace}.{container}`",
+        remedy=WrapExpression(site, f"{namespace}.{container}(", ")"),
+        safety=Safety.UNSAFE,
+    )
+
+
+def _layer_in(
+    script: Script, methods: list[Scope], scope: Scope, name: str, value: ast.expr | None, registered: set[str]
+) -> str:
+    """A layer with state that the container holds: written in it, or appended to it in any method."""
+    if isinstance(value, ast.Name) and value.id not in registered:
+        local = scope.value(value.id)
+        return _layer_in(script, [scope], scope, value.id, local, registered) if isinstance(local, Plain) else ""
+    if not isinstance(value, Plain):
+        return ""
+    elements = list(_elements(value))
+    # One object hidden in a list of its own is a known way to keep it out of the state dict.
+    hidden = isinstance(value, ast.List) and len(elements) == 1
+    if hidden and layer_kind(script, elements[0]) not in norms.NORMS:
+        return ""
+    for method in methods:
+        for call in method.calls:
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "append" and dotted(call.func.value) == name:
+                elements += call.args[:1]
+    return next((layer for one in elements if (layer := _layer(script, one))), "")
+
+
+def _elements(value: Plain) -> Iterator[ast.expr]:
+    if isinstance(value, ast.List):
+        yield from value.elts
+    elif isinstance(value, ast.Dict):
+        yield from value.values
+    elif isinstance(value, ast.ListComp):
+        yield value.elt
+    elif isinstance(value, ast.DictComp):
+        yield value.value
+    else:
+        for side in (value.left, value.right):
+            if isinstance(side, Plain):
+                yield from _elements(side)
+
+
+def _layer(script: Script, value: ast.expr) -> str:
+    """The name of the layer with state that an expression builds; "" for anything else, also for a frozen network."""
+    if not isinstance(value, ast.Call):
+        return ""
+    kind = layer_kind(script, value)
+    if kind == "Sequential":
+        return next((inner for one in value.args if (inner := _layer(script, one))), "")
+    if kind:
+        return kind if kind in STATEFUL else ""
+    own = {one.name for one in script.of_type(ast.ClassDef) if is_torch_class(script, one)}
+    name = dotted(value.func)
+    return name if name in own and contents(script, value).sensitive else ""
+
+
+def _registered(node: ast.ClassDef) -> set[str]:
+    """Names that are handed to something that registers modules: `ModuleList(self.x)`, `Sequential(*layers)`."""
+    found: set[str] = set()
+    for call in (one for one in ast.walk(node) if isinstance(one, ast.Call)):
+        if dotted(call.func).rpartition(".")[2] in REGISTRARS or "super()" in ast.unparse(call.func):
+            found |= {dotted(part) for one in (*call.args, *call.keywords) for part in ast.walk(one)}
+    return found
+
+
+def _registers_itself(node: ast.ClassDef) -> bool:
+    """Does the class register modules one by one, under names that are made at run time."""
+    return any(
+        dotted(call.func).rpartition(".")[2] in ("add_module", "register_module", "setattr", "__setattr__")
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+    )

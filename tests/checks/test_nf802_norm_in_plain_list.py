@@ -1,0 +1,88 @@
+"""NF802 norm-in-plain-list: look-alikes first, then the misuse in its spellings."""
+
+import textwrap
+
+import pytest
+from source_findings import fires, report, silent
+
+from normfix.checks import nf802_norm_in_plain_list as rule
+from normfix.findings import WrapExpression
+
+
+def init(text: str, base: str = "nn.Module") -> str:
+    body = textwrap.indent(textwrap.dedent(text), "        ")
+    return f"class Net({base}):\n    def __init__(self, n=3):\n        super().__init__()\n{body}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(init("self.bns = nn.ModuleList([nn.BatchNorm2d(8) for _ in range(n)])"), id="a ModuleList"),
+        pytest.param(init("self.bns = [nn.BatchNorm2d(8)] * 2\nself.m = nn.ModuleList(self.bns)"), id="listed again"),
+        pytest.param(init("layers = [nn.BatchNorm2d(8)]\nself.net = nn.Sequential(*layers)"), id="unpacked"),
+        pytest.param(
+            init("layers = [nn.Linear(8, 8), nn.BatchNorm1d(8)]\nself.x = layers\nself.net = nn.Sequential(*layers)"),
+            id="kept beside a Sequential",
+        ),
+        pytest.param(
+            init("self.bns = [nn.BatchNorm2d(8)] * 2\nfor i, b in enumerate(self.bns):\n    self.add_module(str(i), b)"),
+            id="registered by name",
+        ),
+        pytest.param(
+            init("self.bns = []\nfor i in range(n):\n    bn = nn.BatchNorm2d(8)\n    setattr(self, f'bn{i}', bn)\n"
+                 "    self.bns.append(bn)"),
+            id="setattr",
+        ),
+        pytest.param(init("self.a = nn.BatchNorm2d(8)\nself.all = [self.a]"), id="attributes listed again"),
+        pytest.param(init("self.bns = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]", base="object"), id="no module"),
+        pytest.param(init("self.bns = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]", base="Block"), id="an unknown base"),
+        pytest.param(init("self.losses = [nn.MSELoss(), nn.L1Loss()]"), id="losses have no state"),
+        pytest.param(init("self.acts = [nn.ReLU(), nn.Tanh()]"), id="activations have no state"),
+        pytest.param(init("self.widths = [8, 16]"), id="numbers"),
+        pytest.param(init("self.kinds = [nn.BatchNorm2d, nn.GroupNorm]"), id="classes, not layers"),
+        pytest.param(init("self.norms = norms"), id="a parameter"),
+        pytest.param(init("self.hidden = [nn.Sequential(nn.Linear(8, 8))]"), id="one module hidden on purpose"),
+        pytest.param("def make():\n    return [nn.BatchNorm2d(8), nn.ReLU()]", id="a function"),
+    ],
+)  # fmt: skip
+def test_silent(text: str) -> None:
+    silent(rule, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("self.bns = [nn.BatchNorm2d(8), nn.BatchNorm2d(16)]  # here", id="a literal"),
+        pytest.param("self.bns = [nn.BatchNorm2d(8)]  # here", id="one norm"),
+        pytest.param("self.bns = [nn.BatchNorm2d(8) for _ in range(n)]  # here", id="a comprehension"),
+        pytest.param(
+            "self.bns = []  # here\nfor i in range(n):\n    self.bns.append(nn.BatchNorm2d(8))", id="appended"
+        ),
+        pytest.param("self.bns = [nn.BatchNorm2d(8)] * n  # here", id="repeated"),
+        pytest.param("self.bns = {'a': nn.LayerNorm(8), 'b': nn.LayerNorm(8)}  # here", id="a dict"),
+        pytest.param("self.bns = {i: nn.BatchNorm2d(8) for i in range(n)}  # here", id="a dict comprehension"),
+        pytest.param("self.ls: list = [nn.Linear(8, 8), nn.Linear(8, 8)]  # here", id="annotated"),
+        pytest.param(
+            "layers = []\nfor i in range(n):\n    layers.append(nn.BatchNorm1d(8))\nself.layers = layers  # here",
+            id="a local list",
+        ),
+        pytest.param(
+            "self.b = [nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)) for _ in range(n)]  # here",
+            id="blocks",
+        ),
+        pytest.param("self.drops = [nn.Dropout(p) for p in (0.1, 0.2)]  # here", id="dropouts"),
+    ],
+)
+def test_found(text: str) -> None:
+    fires(rule, init(text), "error")
+
+
+def test_blocks_of_a_class_of_this_file() -> None:
+    block = "class Block(nn.Module):\n  def __init__(self):\n    super().__init__()\n    self.bn = nn.BatchNorm2d(8)\n"
+    fires(rule, block + init("self.blocks = [Block() for _ in range(n)]  # here"), "error")
+
+
+def test_the_remedy_wraps_the_container() -> None:
+    (finding,) = report(rule, init("self.bns = {'a': nn.LayerNorm(8), 'b': nn.LayerNorm(8)}")).findings
+    assert isinstance(finding.remedy, WrapExpression)
+    assert finding.remedy.before == "nn.ModuleDict("
