@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from normfix.commands import options
+from normfix.commands import fixing, options
+from normfix.findings import Report
 from normfix.reports import LINT_FORMATS
 
 
@@ -18,6 +19,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
         "--exclude", type=options.codes, action="extend", metavar="PATTERNS", help="leave out these files and folders"
     )
     group.add_argument("--force-exclude", action="store_true", help="leave them out even where a PATH names them")
+    fixing.add_fixes(parser)
     options.add_verdict(parser)
     options.add_cache(parser)
     parser.set_defaults(run=run)
@@ -38,4 +40,20 @@ def run(arguments: argparse.Namespace) -> int:
         exclude=arguments.exclude or (),
         force_exclude=arguments.force_exclude,
     )
+    if fixing.wanted(arguments):
+        return fixing.finish(report, arguments, lambda text, path: _again(text, path, arguments))
     return options.finish(report, arguments)
+
+
+def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:
+    """The report of a text in the course of being fixed, by the settings of the run."""
+    from normfix.linting import lint_source
+
+    return lint_source(
+        text,
+        path,
+        select=arguments.select,
+        extend_select=arguments.extend_select or (),
+        ignore=arguments.ignore or (),
+        config=arguments.config,
+    )
