@@ -393,3 +393,53 @@ def is_harmless(script: Script, call: ast.Call) -> bool:
     name = script.resolve(call.func)
     root, _, _ = name.partition(".")
     return name in HARMLESS or root in HARMLESS_ROOTS or name.rpartition(".")[2] in WRAPPERS
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happens to a module while a piece of code runs, helpers of the file included."""
+
+    kind: str
+    """"eval", "train", "forward" (with gradients), "backward", "step", or "unclear"."""
+    call: ast.Call
+    helper: Function | None
+    """The function of the file that it happens in; None for the piece of code itself."""
+
+
+def events(script: Script, scope: Scope, name: str, within: ast.AST | None = None) -> list[Event]:
+    """What happens to the module `name` when a scope runs, or the part of it inside `within`, in source order."""
+    return list(_events(script, scope, name, within, None, frozenset()))
+
+
+def _events(
+    script: Script, scope: Scope, name: str, within: ast.AST | None, helper: Function | None, seen: frozenset[ast.AST]
+) -> Iterator[Event]:
+    faces = aliases(scope, name) if name else frozenset()
+    for call in scope.calls:
+        if within is not None and not _inside(call, within):
+            continue
+        change, function = switch(call), callee(script, call)
+        if change is not None:
+            if change.subject in faces:
+                yield Event("eval" if change.training is False else "train", call, helper)
+            elif change.training is not False and _concerns(script, change, faces):
+                yield Event("train", call, helper)
+        elif dotted(call.func) in faces and not gradless(script, call):
+            yield Event("forward", call, helper)
+        elif isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step"):
+            yield Event(call.func.attr, call, helper)
+        elif function is not None and function not in seen and len(seen) < 6:
+            found = Effects()
+            handed = _handed_on(script, call, faces, found)
+            for inner, alias in handed or [(scopes(script)[function], "")]:
+                yield from _events(script, inner, alias, None, function, seen | {function})
+        else:
+            unclear = Effects()
+            _handed_on(script, call, faces, unclear)
+            if unclear.unclear:
+                yield Event("unclear", call, helper)
+
+
+def _inside(node: ast.AST, outer: ast.AST) -> bool:
+    end = (getattr(outer, "end_lineno", 0), getattr(outer, "end_col_offset", 0))
+    return position(outer) <= position(node) < end

@@ -1,0 +1,70 @@
+"""NF402 missing-train: the validation of an epoch calls eval(), and nothing puts the model back in training mode."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.findings import InsertStatement, Problem, Safety, Severity
+from normfix.graph import Undecided
+from normfix.script import Script
+from normfix.steps import Event, Loop, Scope, dotted, effects, events, loops, position, scope_of, subject, switch
+
+RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
+
+
+@on_script(RULE)
+def missing_train(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A loop that trains a model and then calls eval() on it, with no train() anywhere in it or in its helpers."""
+    if (".eval()" not in script.text and ".train(False" not in script.text) or ".backward(" not in script.text:
+        return
+    every: list[Loop] = [*script.of_type(ast.For), *script.of_type(ast.While), *script.of_type(ast.AsyncFor)]
+    for loop in (one for one in every if not loops(script, one)):
+        scope = scope_of(script, loop)
+        for name in _candidates(script, scope, loop):
+            found = _lasting_eval(script, scope, loop, name)
+            if found is not None:
+                yield _problem(script, loop, name, found)
+
+
+def _problem(script: Script, loop: Loop, name: str, found: Event) -> Problem:
+    text = script.source(found.call)
+    return Problem(
+        script.site(found.call),
+        f"`{text}` is never undone in the loop of line {script.origin_of(loop).line}: after the first round `{name}` "
+        "is trained in eval mode, with frozen running statistics and without dropout",
+        help=f"Call `{name}.train()` at the head of the loop",
+        remedy=InsertStatement(script.site(loop.body[0]), f"{name}.train()"),
+        safety=Safety.UNSAFE,
+        related=[("the loop", script.site(loop))],
+    )
+
+
+def _candidates(script: Script, scope: Scope, loop: Loop) -> list[str]:
+    """Names that may stand for a model in a loop: switched there, called there, or handed to a helper."""
+    inside = [call for call in scope.calls if position(loop) <= position(call) and loop in loops(script, call)]
+    names = {subject(value) for call in inside for value in (*call.args, *(one.value for one in call.keywords))}
+    names |= {dotted(call.func) for call in inside}
+    names |= {change.subject for call in inside if (change := switch(call)) is not None}
+    if any(name.startswith("self.") for name in names):
+        changes = (switch(call) for call in script.of_type(ast.Call))
+        names |= {one.subject for one in changes if one is not None and one.subject.startswith("self.")}
+    return sorted(name for name in names if name and name != "self")
+
+
+def _lasting_eval(script: Script, scope: Scope, loop: Loop, name: str) -> Event | None:
+    """The eval() of a round that its training is followed by and that lasts; None where there is none."""
+    happened = events(script, scope, name, loop)
+    first = next((one for one in happened if one.kind == "eval"), None)
+    kinds = {one.kind for one in happened}
+    if first is None or "train" in kinds or not {"forward", "backward", "step"} <= kinds:
+        return None
+    before = {one.kind for one in happened[: happened.index(first)]}
+    if not {"forward", "backward"} <= before:
+        # Another model is trained here, or eval mode is meant: a probe on frozen features.
+        return None
+    if any(position(call) < position(loop) for call in effects(script, scope, name).evals if call in scope.calls):
+        return None
+    unclear = next((one for one in happened if one.kind == "unclear"), None)
+    if unclear is not None:
+        raise Undecided(f"`{dotted(unclear.call.func)}` may put `{name}` back in training mode")
+    return first
