@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
+from normfix.proof.copying import copied
 from normfix.proof.proving import Proving
 from normfix.rewrites import Proof, ProofFailed
 
@@ -28,6 +28,6 @@ def verify(
     `level` "formula" leaves out ONNX Runtime.
     """
     proving = Proving(example_inputs, example_kwargs, level)
-    proving.old(copy.deepcopy(before))
+    proving.old(copied(before))
     proving.new(after)
     return proving.judge()

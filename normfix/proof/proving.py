@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from torch.export import ExportedProgram
 
 from normfix.proof import runtime
 from normfix.proof.artefacts import InRuntime
+from normfix.proof.copying import copied as copy_of
 from normfix.proof.inputs import families
 from normfix.proof.judge import FORMULA, Evidence, judge
 from normfix.proof.measure import Result, run, run_float64
@@ -57,7 +57,7 @@ class Proving:
         """Observe the new model, which is left as it is."""
         if self.level == "none":
             return
-        copied = copy.deepcopy(model)
+        copied = copy_of(model)
         evidence = self._evidence
         evidence.rewritten = self._run(copied)
         if evidence.exported is not None:

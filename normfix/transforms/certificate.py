@@ -77,8 +77,8 @@ def _describe(tensor: Tensor) -> dict[str, Any]:
 
 def _state(model: object) -> Mapping[str, Any]:
     if isinstance(model, ExportedProgram):
-        return model.state_dict
-    return model.state_dict() if isinstance(model, nn.Module) else {}
+        return dict(model.state_dict)
+    return dict(model.state_dict()) if isinstance(model, nn.Module) else {}
 
 
 def _version(name: str) -> str | None:

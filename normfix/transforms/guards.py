@@ -29,6 +29,9 @@ def no_parametrization(module: nn.Module, path: str) -> None:
 def own_tensor(flow: Flow, name: str, readers: Collection[fx.Node]) -> None:
     """The tensor is read by these nodes only, and no other module or tensor is tied to it."""
     others = [node for node in flow.readers_of(name) if node not in readers]
+    homes = {flow.home(node) for node in readers}
+    if others and flow.home(others[0]) in homes:
+        raise Refused(f"`{flow.home(others[0])}` is called elsewhere too, without this norm")
     if others:
         raise Refused(f"`{name}` is also read by {flow.name(others[0])}")
     aliases = flow.aliases[name]

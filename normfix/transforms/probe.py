@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, fx, nn
 
+from normfix.proof.copying import copied
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, shape
 
@@ -22,7 +21,7 @@ def is_stock(module: nn.Module) -> bool:
 def run(module: nn.Module, *inputs: Tensor) -> Tensor:
     """What a copy of the module makes of the inputs in float64, the random state left alone."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        result = copy.deepcopy(module).double().cpu()(*inputs)
+        result = copied(module).double().cpu()(*inputs)
     if not isinstance(result, Tensor):
         raise TypeError(f"{type(module).__name__} returned {type(result).__name__}")
     return result
@@ -57,7 +56,7 @@ def takes_a_bias(flow: Flow, module: nn.Module, path: str, node: fx.Node) -> Non
     found = entries(flow, node)
     if len(found) != 1 or isinstance(getattr(module, "weight", None), type(None)):
         raise Refused(f"`{path}` is a {type(module).__name__}, which normfix does not know")
-    with_bias = copy.deepcopy(module)
+    with_bias = copied(module)
     channels = shape(node)[_axis(node)]
     with_bias.register_parameter("bias", nn.Parameter(torch.arange(1.0, channels + 1)))
     added = torch.arange(1.0, channels + 1).double()

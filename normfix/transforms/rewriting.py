@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from normfix.errors import UsageError
+from normfix.proof.copying import copied
 from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
@@ -36,7 +36,7 @@ def clone(model: nn.Module, doing: str) -> nn.Module:
     if kind in _WRAPPERS:
         raise UsageError(f"{doing} `{kind}`: it wraps another model; {_WRAPPERS[kind]}")
     try:
-        return copy.deepcopy(model)
+        return copied(model)
     except Exception as error:
         raise UsageError(f"{doing} `{kind}`: the model cannot be copied: {error}") from error
 
@@ -72,7 +72,7 @@ def rewrite(
     trace = Trace.of(program)
     plan = planner(Flow(before, trace), state_of(before))
     planned = time.perf_counter()
-    proving.old(before, program, lambda copied: apply(plan.edits, copied))
+    proving.old(before, program, lambda wide: apply(plan.edits, wide))
     del before, program
     new = apply(plan.edits, clone(model, doing))
     proving.new(new)
@@ -91,9 +91,9 @@ def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _migration(model: nn.Module, trace: Trace, planner: Planner) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     def migrate(old: Mapping[str, Any]) -> dict[str, Any]:
-        copied = clone(model, "migrating a state dict of")
-        copied.load_state_dict(dict(old))
-        plan = planner(Flow(copied, trace), state_of(copied))
-        return dict(apply(plan.edits, copied).state_dict())
+        fresh = clone(model, "migrating a state dict of")
+        fresh.load_state_dict(dict(old))
+        plan = planner(Flow(fresh, trace), state_of(fresh))
+        return dict(apply(plan.edits, fresh).state_dict())
 
     return migrate

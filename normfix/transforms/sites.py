@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
 from torch import Tensor, fx, nn
 
+from normfix.proof.copying import copied
 from normfix.transforms import algebra, probe
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Refused, ReplaceModule
@@ -53,7 +53,7 @@ def norms(flow: Flow) -> list[Norm]:
         if operation(node) == "batch_norm" or (operation(node) == "instance_norm" and _tracked(node)):
             home = flow.home(node)
             module = flow.module(home)
-            own = module is not None and _owns(flow, home, node)
+            own = module is not None and _owns(flow, home, node) and (home or probe.is_stock(module))
             key = home if own else f"{home}.{node.name}".lstrip(".")
             found.setdefault(key, Norm(key)).calls.append(NormCall(node, source(node)))
     for path, calls in _frozen_calls(flow).items():
@@ -187,7 +187,7 @@ def _does_nothing_else(norm: Norm, module: nn.Module, order: tuple[str, ...], sc
     kind = type(module).__name__
     try:
         before = probe.run(module, inputs)
-        after = probe.run(folded(copy.deepcopy(module), order), affine.scale * inputs + affine.shift)
+        after = probe.run(folded(copied(module), order), affine.scale * inputs + affine.shift)
     except Exception as error:
         raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
     if not probe.close(before, after):
@@ -221,7 +221,7 @@ def _frozen_calls(flow: Flow) -> dict[str, list[NormCall]]:
 
 def _frozen_scale_shift(flow: Flow, store: Store, norm: Norm) -> tuple[Tensor, Tensor]:
     """s and t as the module itself computes them: f(0) = t, f(1) = s + t; random input then confirms it."""
-    module = copy.deepcopy(flow.model.get_submodule(norm.path)).double().cpu()
+    module = copied(flow.model.get_submodule(norm.path)).double().cpu()
     for name, child in module.named_children():
         setattr(module, name, nn.Identity())
         del child

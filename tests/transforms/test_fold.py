@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transform_networks import chain, conv, image, lambda_of, rows
 
 from normfix.transforms.fold import fold
-from tests.transforms.networks import chain, conv, image, lambda_of, rows
 
 BN = nn.BatchNorm2d
 
@@ -55,7 +55,11 @@ def _parameters():
     nn.init.zeros_(dead[1].weight)
     yield "gamma-zero-everywhere", dead, image()
     yield "sync-batch-norm-in-eval", chain(conv(), nn.SyncBatchNorm(4)), image()
-    yield "instance-norm-with-tracked-statistics", chain(conv(), nn.InstanceNorm2d(4, track_running_stats=True)), image()
+    yield (
+        "instance-norm-with-tracked-statistics",
+        chain(conv(), nn.InstanceNorm2d(4, track_running_stats=True)),
+        image(),
+    )
     affine = nn.InstanceNorm2d(4, affine=True, track_running_stats=True)
     yield "instance-norm-affine-and-tracked", chain(conv(), affine), image()
     yield "instance-norm-unbatched", chain(conv(), nn.InstanceNorm2d(4, track_running_stats=True)), image()[0]
@@ -67,69 +71,119 @@ def _through():
     yield "dropout2d-in-eval-between", chain(conv(), nn.Dropout2d(), BN(4)), image()
     yield "average-pooling-without-padding", chain(conv(), nn.AvgPool2d(2), BN(4)), image()
     yield "adaptive-pooling", chain(conv(), nn.AdaptiveAvgPool2d(2), BN(4)), image()
-    yield "average-pool-that-leaves-padding-out", chain(conv(), nn.AvgPool2d(3, 1, 1, count_include_pad=False), BN(4)), image()
+    yield (
+        "average-pool-that-leaves-padding-out",
+        chain(conv(), nn.AvgPool2d(3, 1, 1, count_include_pad=False), BN(4)),
+        image(),
+    )
     yield "nearest-resize", chain(conv(), nn.Upsample(scale_factor=2), BN(4)), image()
     yield "bilinear-resize", chain(conv(), nn.Upsample(scale_factor=2, mode="bilinear"), BN(4)), image()
     yield "reflect-padding-layer", chain(conv(), nn.ReflectionPad2d(1), BN(4)), image()
     positive = chain(conv(), nn.MaxPool2d(2), BN(4))
     nn.init.uniform_(positive[2].weight, 0.5, 1.0)
     yield "max-pool-when-every-scale-is-positive", positive, image()
-    yield "levit-linear-flatten-0-1", lambda_of(
-        lambda m, x: m.bn(m.fc(x).flatten(0, 1)).reshape(3, 2, 5), fc=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)
-    ), rows(4, 6).reshape(3, 2, 4)
-    yield "levit-reshape-as", lambda_of(
-        lambda m, x: (lambda y: m.bn(y.flatten(0, 1)).reshape_as(y))(m.fc(x)), fc=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)
-    ), rows(4, 6).reshape(3, 2, 4)
-    yield "linear-transposed-so-that-features-are-channels", lambda_of(
-        lambda m, x: m.bn(m.fc(x).transpose(1, 2)), fc=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)
-    ), rows(4, 6).reshape(3, 2, 4)
-    yield "linear-view-batch-norm-2d", lambda_of(
-        lambda m, x: m.bn(m.fc(x).view(-1, 4, 3, 3)), fc=nn.Linear(4, 36), bn=BN(4)
-    ), rows()
-    yield "permute-there-and-back", lambda_of(
-        lambda m, x: m.bn(m.c(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)), c=conv(), bn=BN(4)
-    ), image()
-    yield "channel-shuffle-moves-each-scale", lambda_of(
-        lambda m, x: m.bn(m.c(x).view(2, 2, 2, 4, 4).transpose(1, 2).reshape(2, 4, 4, 4)), c=conv(), bn=BN(4)
-    ), image()
-    yield "unsqueeze-conv1d-to-2d", lambda_of(
-        lambda m, x: m.bn(m.c(x).unsqueeze(-1)), c=nn.Conv1d(4, 4, 3), bn=BN(4)
-    ), _signal()
-    yield "unbatched-conv-then-unsqueeze", lambda_of(lambda m, x: m.bn(m.c(x).unsqueeze(0)), c=conv(), bn=BN(4)), image()[0]
-    yield "mean-over-space", lambda_of(
-        lambda m, x: m.bn(m.c(x).mean((2, 3))), c=conv(), bn=nn.BatchNorm1d(4)
-    ), image()
+    yield (
+        "levit-linear-flatten-0-1",
+        lambda_of(lambda m, x: m.bn(m.fc(x).flatten(0, 1)).reshape(3, 2, 5), fc=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)),
+        rows(4, 6).reshape(3, 2, 4),
+    )
+    yield (
+        "levit-reshape-as",
+        lambda_of(
+            lambda m, x: (lambda y: m.bn(y.flatten(0, 1)).reshape_as(y))(m.fc(x)),
+            fc=nn.Linear(4, 5),
+            bn=nn.BatchNorm1d(5),
+        ),
+        rows(4, 6).reshape(3, 2, 4),
+    )
+    yield (
+        "linear-transposed-so-that-features-are-channels",
+        lambda_of(lambda m, x: m.bn(m.fc(x).transpose(1, 2)), fc=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)),
+        rows(4, 6).reshape(3, 2, 4),
+    )
+    yield (
+        "linear-view-batch-norm-2d",
+        lambda_of(lambda m, x: m.bn(m.fc(x).view(-1, 4, 3, 3)), fc=nn.Linear(4, 36), bn=BN(4)),
+        rows(),
+    )
+    yield (
+        "permute-there-and-back",
+        lambda_of(lambda m, x: m.bn(m.c(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)), c=conv(), bn=BN(4)),
+        image(),
+    )
+    yield (
+        "channel-shuffle-moves-each-scale",
+        lambda_of(
+            lambda m, x: m.bn(m.c(x).view(2, 2, 2, 4, 4).transpose(1, 2).reshape(2, 4, 4, 4)), c=conv(), bn=BN(4)
+        ),
+        image(),
+    )
+    yield (
+        "unsqueeze-conv1d-to-2d",
+        lambda_of(lambda m, x: m.bn(m.c(x).unsqueeze(-1)), c=nn.Conv1d(4, 4, 3), bn=BN(4)),
+        _signal(),
+    )
+    yield (
+        "unbatched-conv-then-unsqueeze",
+        lambda_of(lambda m, x: m.bn(m.c(x).unsqueeze(0)), c=conv(), bn=BN(4)),
+        image()[0],
+    )
+    yield "mean-over-space", lambda_of(lambda m, x: m.bn(m.c(x).mean((2, 3))), c=conv(), bn=nn.BatchNorm1d(4)), image()
     yield "flatten-of-one-by-one", chain(conv(4, 4, 6), nn.Flatten(), nn.BatchNorm1d(4)), image()
     yield "crop-of-the-result", lambda_of(lambda m, x: m.bn(m.c(x)[:, :, 1:-1]), c=conv(), bn=BN(4)), image()
     yield "number-added-and-multiplied", lambda_of(lambda m, x: m.bn((m.c(x) + 3) * 2), c=conv(), bn=BN(4)), image()
 
 
 def _joins():
-    yield "cat-each-branch-takes-its-slice", lambda_of(
-        lambda m, x: m.bn(torch.cat([m.a(x), m.b(x)], 1)), a=conv(4, 3), b=conv(4, 5), bn=BN(8)
-    ), image()
-    yield "cat-of-conv-and-transposed", lambda_of(
-        lambda m, x: m.bn(torch.cat([m.a(x), m.b(x)], 1)), a=conv(4, 3, 3, padding=1),
-        b=nn.ConvTranspose2d(4, 2, 3, padding=1), bn=BN(5)
-    ), image()
-    yield "cat-over-space-gives-all-channels-to-both", lambda_of(
-        lambda m, x: m.bn(torch.cat([m.a(x), m.b(x)], 2)), a=conv(), b=conv(), bn=BN(4)
-    ), image()
-    yield "sum-the-first-takes-the-shift", lambda_of(lambda m, x: m.bn(m.a(x) + m.b(x)), a=conv(), b=conv(), bn=BN(4)), image()
-    yield "difference-the-second-is-negated", lambda_of(
-        lambda m, x: m.bn(m.a(x) - m.b(x)), a=conv(), b=conv(), bn=BN(4)
-    ), image()
-    yield "sum-with-alpha", lambda_of(
-        lambda m, x: m.bn(torch.add(m.a(x), m.b(x), alpha=3)), a=conv(), b=conv(), bn=BN(4)
-    ), image()
-    yield "sum-of-three", lambda_of(
-        lambda m, x: m.bn(m.a(x) + m.b(x) + m.c(x)), a=conv(), b=conv(), c=conv(), bn=BN(4)
-    ), image()
+    yield (
+        "cat-each-branch-takes-its-slice",
+        lambda_of(lambda m, x: m.bn(torch.cat([m.a(x), m.b(x)], 1)), a=conv(4, 3), b=conv(4, 5), bn=BN(8)),
+        image(),
+    )
+    yield (
+        "cat-of-conv-and-transposed",
+        lambda_of(
+            lambda m, x: m.bn(torch.cat([m.a(x), m.b(x)], 1)),
+            a=conv(4, 3, 3, padding=1),
+            b=nn.ConvTranspose2d(4, 2, 3, padding=1),
+            bn=BN(5),
+        ),
+        image(),
+    )
+    yield (
+        "cat-over-space-gives-all-channels-to-both",
+        lambda_of(lambda m, x: m.bn(torch.cat([m.a(x), m.b(x)], 2)), a=conv(), b=conv(), bn=BN(4)),
+        image(),
+    )
+    yield (
+        "sum-the-first-takes-the-shift",
+        lambda_of(lambda m, x: m.bn(m.a(x) + m.b(x)), a=conv(), b=conv(), bn=BN(4)),
+        image(),
+    )
+    yield (
+        "difference-the-second-is-negated",
+        lambda_of(lambda m, x: m.bn(m.a(x) - m.b(x)), a=conv(), b=conv(), bn=BN(4)),
+        image(),
+    )
+    yield (
+        "sum-with-alpha",
+        lambda_of(lambda m, x: m.bn(torch.add(m.a(x), m.b(x), alpha=3)), a=conv(), b=conv(), bn=BN(4)),
+        image(),
+    )
+    yield (
+        "sum-of-three",
+        lambda_of(lambda m, x: m.bn(m.a(x) + m.b(x) + m.c(x)), a=conv(), b=conv(), c=conv(), bn=BN(4)),
+        image(),
+    )
 
 
 def _norms():
     yield "norm-after-norm-after-conv", chain(conv(), BN(4), BN(4)), image()
-    yield "norm-after-norm-alone-leaves-none-for-linear", chain(nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.Linear(4, 3)), rows()
+    yield (
+        "norm-after-norm-alone-leaves-none-for-linear",
+        chain(nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+        rows(),
+    )
     yield "forward-conv-without-padding", chain(BN(4), conv()), image()
     yield "forward-grouped-conv", chain(BN(4), conv(4, 8, 3, groups=2)), image()
     yield "forward-depthwise-conv", chain(BN(4), conv(4, 8, 3, groups=4, bias=False)), image()
@@ -142,39 +196,60 @@ def _norms():
     yield "forward-zero-padding-without-a-shift", still, image()
     yield "forward-linear-on-2d", chain(nn.BatchNorm1d(4), nn.Linear(4, 3)), rows()
     yield "forward-flatten-linear", chain(nn.ReLU(), BN(4), nn.Flatten(), nn.Linear(4 * 36, 3)), image()
-    yield "forward-global-pool-linear", lambda_of(
-        lambda m, x: m.fc(m.bn(x.relu()).mean((2, 3))), bn=BN(4), fc=nn.Linear(4, 3)
-    ), image()
-    yield "forward-transposed-so-that-channels-are-features", lambda_of(
-        lambda m, x: m.fc(m.bn(x).transpose(1, 2)), bn=nn.BatchNorm1d(4), fc=nn.Linear(4, 3)
-    ), _signal()
-    yield "forward-into-three-readers", lambda_of(
-        lambda m, x: (lambda y: m.q(y) + m.k(y) * m.v(y))(m.bn(x)), bn=BN(4), q=conv(), k=conv(), v=conv()
-    ), image()
-    yield "forward-cat-with-a-plain-tensor", lambda_of(
-        lambda m, x: m.c(torch.cat([m.bn(x), x.relu()], 1)), bn=BN(4), c=conv(8, 3)
-    ), image()
+    yield (
+        "forward-global-pool-linear",
+        lambda_of(lambda m, x: m.fc(m.bn(x.relu()).mean((2, 3))), bn=BN(4), fc=nn.Linear(4, 3)),
+        image(),
+    )
+    yield (
+        "forward-transposed-so-that-channels-are-features",
+        lambda_of(lambda m, x: m.fc(m.bn(x).transpose(1, 2)), bn=nn.BatchNorm1d(4), fc=nn.Linear(4, 3)),
+        _signal(),
+    )
+    yield (
+        "forward-into-three-readers",
+        lambda_of(lambda m, x: (lambda y: m.q(y) + m.k(y) * m.v(y))(m.bn(x)), bn=BN(4), q=conv(), k=conv(), v=conv()),
+        image(),
+    )
+    yield (
+        "forward-cat-with-a-plain-tensor",
+        lambda_of(lambda m, x: m.c(torch.cat([m.bn(x), x.relu()], 1)), bn=BN(4), c=conv(8, 3)),
+        image(),
+    )
 
 
 def _shared():
     block = nn.Sequential(conv(), BN(4))
     yield "one-block-called-twice", lambda_of(lambda m, x: m.b(m.b(x).relu()), b=block), image()
-    yield "one-norm-after-two-convs", lambda_of(lambda m, x: m.bn(m.a(x)) * m.bn(m.b(x)), a=conv(), b=conv(), bn=BN(4)), image()
+    yield (
+        "one-norm-after-two-convs",
+        lambda_of(lambda m, x: m.bn(m.a(x)) * m.bn(m.b(x)), a=conv(), b=conv(), bn=BN(4)),
+        image(),
+    )
     twice = lambda_of(lambda m, x: m.bn(m.c(x)), c=conv(), bn=BN(4))
     twice.other_name = twice.bn
     yield "norm-registered-under-two-names", twice, image()
     yield "registration-order-is-not-call-order", lambda_of(lambda m, x: m.bn(m.c(x)), bn=BN(4), c=conv()), image()
-    yield "two-convs-then-the-norm-of-the-first", lambda_of(
-        lambda m, x: m.bn1(m.c2(m.c1(x))), c1=conv(), bn1=BN(4), c2=conv()
-    ), image()
-    yield "module-list-and-dict-loops", lambda_of(
-        lambda m, x: [x := norm(c(x)) for c, norm in zip(m.cs, m.ns.values(), strict=True)][-1],
-        cs=nn.ModuleList([conv(), conv()]), ns=nn.ModuleDict({"a": BN(4), "b": BN(4)})
-    ), image()
+    yield (
+        "two-convs-then-the-norm-of-the-first",
+        lambda_of(lambda m, x: m.bn1(m.c2(m.c1(x))), c1=conv(), bn1=BN(4), c2=conv()),
+        image(),
+    )
+    yield (
+        "module-list-and-dict-loops",
+        lambda_of(
+            lambda m, x: [x := norm(c(x)) for c, norm in zip(m.cs, m.ns.values(), strict=True)][-1],
+            cs=nn.ModuleList([conv(), conv()]),
+            ns=nn.ModuleDict({"a": BN(4), "b": BN(4)}),
+        ),
+        image(),
+    )
     yield "keyword-calls", lambda_of(lambda m, x: m.bn(input=m.c(input=x)), c=conv(), bn=BN(4)), image()
-    yield "conv-with-another-reader-of-the-norm", lambda_of(
-        lambda m, x: (lambda y: y + y.relu())(m.bn(m.c(x))), c=conv(), bn=BN(4)
-    ), image()
+    yield (
+        "conv-with-another-reader-of-the-norm",
+        lambda_of(lambda m, x: (lambda y: y + y.relu())(m.bn(m.c(x))), c=conv(), bn=BN(4)),
+        image(),
+    )
     yield "in-place-activation-after-the-norm", chain(conv(), BN(4), nn.ReLU(inplace=True)), image()
 
 
@@ -190,7 +265,9 @@ def test_folds_every_norm_and_changes_nothing(model, inputs):
     assert [refusal.reason for refusal in done.refused] == []
     assert done.applied
     assert not [m for m in done.model.modules() if isinstance(m, (nn.modules.batchnorm._NormBase,))]
-    torch.testing.assert_close(done.model(inputs), expected, rtol=0, atol=1e-10 * max(1, float(expected.detach().abs().max())))
+    torch.testing.assert_close(
+        done.model(inputs), expected, rtol=0, atol=1e-10 * max(1, float(expected.detach().abs().max()))
+    )
     assert done.proof.holds and done.proof.formula <= 1e-10
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
 

@@ -56,9 +56,7 @@ def conv(inputs: int = 4, outputs: int = 4, kernel: int = 3, **options: object) 
 
 def image(channels: int = 4, size: int = 6, batch: int = 2) -> Tensor:
     """A random batch of images in float64, the same every time."""
-    return torch.randn(
-        batch, channels, size, size, generator=torch.Generator().manual_seed(7), dtype=torch.float64
-    )
+    return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 
 
 def rows(features: int = 4, batch: int = 3) -> Tensor:

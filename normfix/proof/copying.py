@@ -1,0 +1,19 @@
+"""Deep copies of models, those too that hold computed tensors (old weight_norm, spectral_norm, pruning)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy. torch refuses to copy a tensor that is no leaf; such a one is computed anew by a hook before it is
+    read, so that its values are enough."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, memo)
