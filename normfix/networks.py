@@ -84,9 +84,15 @@ def argument(call: ast.Call, kind: str, name: str) -> ast.expr | None:
     return call.args[index] if index < len(call.args) else given.get(name)
 
 
+@lru_cache(maxsize=8)
+def classes(script: Script) -> dict[str, ast.ClassDef]:
+    """Every class of a file by its name; of two of one name the last."""
+    return {one.name: one for one in script.of_type(ast.ClassDef)}
+
+
 def is_torch_class(script: Script, node: ast.ClassDef) -> bool:
     """Does a class surely derive from nn.Module: through classes of this file, of torch.nn, or LightningModule."""
-    own = {one.name: one for one in script.of_type(ast.ClassDef)}
+    own = classes(script)
     todo, seen = [node], {node}
     while todo:
         for name in (script.resolve(one) for one in todo.pop().bases):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from normfix import norms, vocabulary
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
-from normfix.networks import contents, is_torch_class, layer_kind
+from normfix.networks import classes, contents, is_torch_class, layer_kind
 from normfix.script import FUNCTIONS, Script
 from normfix.steps import Scope, dotted, scopes
 
@@ -94,9 +94,9 @@ def _layer(script: Script, value: ast.expr) -> str:
         return next((inner for one in value.args if (inner := _layer(script, one))), "")
     if kind:
         return kind if kind in STATEFUL else ""
-    own = {one.name for one in script.of_type(ast.ClassDef) if is_torch_class(script, one)}
     name = dotted(value.func)
-    return name if name in own and contents(script, value).sensitive else ""
+    own = classes(script).get(name)
+    return name if own is not None and is_torch_class(script, own) and contents(script, value).sensitive else ""
 
 
 def _registered(node: ast.ClassDef) -> set[str]:
