@@ -114,7 +114,7 @@ def _migration(fixed: Sequence[FixedFile]) -> Iterator[str]:
         if any(finding.code == "NF301" for finding in file.applied):
             yield (
                 f"Checkpoints saved before hold the biases of {file.path}: "
-                f"`normfix migrate CHECKPOINT --like {file.path}:CLASS` carries them over"
+                f"`normfix migrate CHECKPOINT --like {file.path}:MODEL` carries them over"
             )
 
 

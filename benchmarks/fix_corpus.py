@@ -1,0 +1,107 @@
+"""All safe and unsafe fixes on the sources of packages, copied to a temporary folder, each changed file checked anew.
+
+    python benchmarks/fix_corpus.py FOLDER...      # each folder is one package
+
+For each package: files, files changed, fixes by rule, fixes left; then of the changed files: how many compile, differ
+only in statements that a finding pointed at, and are changed again by a second run (none should be).
+"""
+
+import ast
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from normfix import fixes, lint, lint_source
+from normfix.findings import Report
+from normfix.fixes.run import FixedFile
+
+
+def main(folders: list[str]) -> int:
+    print(f"{'package':28} files changed fixes left errors | compile pointed again | rules")
+    bad = 0
+    for folder in map(Path, folders):
+        with tempfile.TemporaryDirectory() as scratch:
+            copied = Path(scratch) / folder.name
+            shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("*.so", "*.bin", "__pycache__"))
+            bad += fixed_package(copied)
+    return int(bad > 0)
+
+
+def fixed_package(folder: Path) -> int:
+    """Fix one package and print its line; the number of files where something was wrong."""
+    count = sum(1 for _ in folder.rglob("*.py"))
+    report = linted(folder)
+    outcome = fixes.apply(report, lint_source, unsafe=True)
+    changed = [file for file in outcome.files if file.applied]
+    compiled = sum(compiles(Path(file.path)) for file in changed)
+    pointed = sum(only_where_pointed(file, report) for file in changed)
+    again = fixes.apply(linted(folder), lint_source, unsafe=True)
+    rules = Counter(finding.code for file in changed for finding in file.applied)
+    left = sum(len(file.left) for file in outcome.files)
+    errors = [file for file in outcome.files if file.error]
+    second = sum(bool(file.applied) for file in again.files)
+    print(
+        f"{folder.name:28} {count:5} {len(changed):7} {rules.total():5} {left:4} {len(errors):6} | "
+        f"{compiled:7} {pointed:7} {second:5} | " + ", ".join(f"{code} {n}" for code, n in sorted(rules.items()))
+    )
+    for file in errors:
+        print(f"    {file.path}: {file.error}")
+    sys.stdout.flush()
+    return len(errors) + 2 * len(changed) - compiled - pointed + second
+
+
+def linted(folder: Path) -> Report:
+    return lint([str(folder)]) if any(folder.rglob("*.py")) else Report()
+
+
+def compiles(path: Path) -> bool:
+    try:
+        compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        print(f"    {path}: {error}")
+        return False
+    return True
+
+
+def only_where_pointed(file: FixedFile, report: Report) -> bool:
+    """Does each statement that differs hold the line of a finding, or stand beside one that does."""
+    lines = {finding.line for finding in report.findings if finding.path == file.path}
+    old, new = list(statements(file.old)), list(statements(file.new))
+    matcher = SequenceMatcher(None, [text for text, _, _ in old], [text for text, _, _ in new], autojunk=False)
+    for kind, start, end, _, _ in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        touched = old[max(start - 1, 0) : end + 1] if kind == "insert" else old[start:end]
+        if not any(first <= line <= last for _, first, last in touched for line in lines if line):
+            print(f"    {file.path}: changed without a finding near {touched[:1]}")
+            return False
+    return True
+
+
+def statements(text: str) -> Iterator[tuple[str, int, int]]:
+    """Every statement without the statements in it, and its lines."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt):
+            fields = {name: value for name, value in ast.iter_fields(node) if not holds_statements(value)}
+            shown = "".join(f"{name}={dumped(value)}" for name, value in fields.items())
+            yield f"{type(node).__name__} {shown}", node.lineno, node.end_lineno or node.lineno
+
+
+def holds_statements(value: object) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(one, (ast.stmt, ast.excepthandler, ast.match_case)) for one in value
+    )
+
+
+def dumped(value: object) -> str:
+    if isinstance(value, list):
+        return "".join(map(dumped, value))
+    return ast.dump(value) if isinstance(value, ast.AST) else repr(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
