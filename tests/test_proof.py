@@ -1,0 +1,205 @@
+"""The proof: right rewrites pass, wrong ones are caught, and a bad export is not blamed on the rewrite."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from normfix.proof import Proof, verify
+from normfix.proof.inputs import families
+from normfix.proof.measure import distance, run_float64
+from normfix.transforms import algebra
+
+X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    norm = model[1]
+    with torch.no_grad():
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.normal_()
+        norm.bias.normal_()
+    return model.eval()
+
+
+def folded(model, eps=1e-5, scale_bias=True, axis=0, mean=True, channel=None):
+    """A hand-written fold with one thing wrong at a time."""
+    new = copy.deepcopy(model)
+    conv, norm = new[0], new[1]
+    with torch.no_grad():
+        s, t = algebra.scale_shift(
+            norm.running_mean if mean else torch.zeros(4), norm.running_var, norm.weight, norm.bias, eps
+        )
+        if channel is not None:
+            s[channel] = s[channel] * 1.001
+        shape = [1, 1, 1, 1]
+        shape[axis] = 4
+        conv.weight.copy_(conv.weight.double() * s.reshape(shape))
+        conv.bias.copy_((s if scale_bias else 1) * conv.bias.double() + t)
+    new[1] = nn.Identity()
+    return new
+
+
+def test_a_right_fold_holds():
+    proof = verify(network(), folded(network()), X)
+    assert proof.holds, proof
+    assert proof.formula < 1e-5 and proof.deployed is not None and proof.deployed < 1e-5 and proof.rounding < 1e-5
+    assert {trial.inputs for trial in proof.trials} == {"given", "normal", "uniform", "large", "tiny", "constant"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        pytest.param({"eps": 0.0}, id="eps-forgotten"),
+        pytest.param({"eps": 1e-3}, id="eps-of-another-library"),
+        pytest.param({"scale_bias": False}, id="bias-not-scaled"),
+        pytest.param({"axis": 1}, id="axis-swapped"),
+        pytest.param({"mean": False}, id="running-mean-forgotten"),
+        pytest.param({"channel": 2}, id="one-channel-off-by-a-thousandth"),
+    ],
+)
+def test_a_wrong_fold_is_caught(mistake):
+    proof = verify(network(), folded(network(), **mistake), X, level="formula")
+    assert not proof.holds
+    assert any("the rewrite is wrong" in note for note in proof.notes)
+
+
+def test_neither_model_nor_the_random_state_is_changed():
+    before, after = network().train(), network().train()
+    states = [copy.deepcopy(model.state_dict()) for model in (before, after)]
+    random = torch.get_rng_state()
+    verify(before, after, X, level="formula")
+    assert torch.equal(torch.get_rng_state(), random)
+    for model, state in zip((before, after), states, strict=True):
+        assert model.training
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_an_unfaithful_export_is_not_blamed_on_the_rewrite():
+    """The exporter writes inference batch norm for a norm in train mode."""
+    model = network()
+    model[1].train()
+    proof = verify(model, copy.deepcopy(model), X)
+    assert proof.holds
+    assert any("the export is not faithful to this model" in note for note in proof.notes)
+
+
+class Unexportable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.linear(x) if float(x.sum()) > -1e9 else x
+
+
+def test_a_model_that_cannot_be_exported_keeps_the_float64_proof():
+    model = Unexportable().eval()
+    proof = verify(model, copy.deepcopy(model), torch.randn(2, 4))
+    assert proof.holds and proof.formula == 0 and proof.deployed is None
+    assert any("not proven in ONNX Runtime" in note for note in proof.notes)
+
+
+def test_a_rewritten_model_that_raises_is_not_proven():
+    proof = verify(network(), nn.Sequential(nn.Conv2d(5, 4, 3)), X, level="formula")
+    assert not proof.holds and math.isinf(proof.formula)
+    assert any("does not run" in note for note in proof.notes)
+
+
+def test_a_model_that_runs_on_nothing_proves_nothing():
+    proof = verify(network(), network(), torch.randn(2, 5, 8, 8), level="formula")
+    assert not proof.holds and proof.formula is None
+
+
+def test_another_number_of_outputs_is_not_proven():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    assert not verify(nn.Identity(), Pair(), X, level="formula").holds
+
+
+class Casts(nn.Module):
+    """Casts to float32 on the way, as attention layers and norms often do."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.linear(x.float().to(torch.float32)) + torch.ones(4) + torch.arange(4.0, dtype=torch.float32)
+
+
+def test_float64_survives_casts_in_the_forward():
+    model = Casts().eval().double()
+    x = torch.randn(2, 4, dtype=torch.float64)
+    result = run_float64(model, (x,), {})
+    assert result.outputs[0].dtype == torch.float64
+    expected = nn.functional.linear(x, model.linear.weight, model.linear.bias) + 1 + torch.arange(4.0)
+    assert distance([expected.detach()], result.outputs) < 1e-15
+
+
+def test_whole_number_outputs_must_be_equal():
+    class Best(nn.Module):
+        def forward(self, x):
+            return x.argmax(1)
+
+    class Second(nn.Module):
+        def forward(self, x):
+            return x.argmin(1)
+
+    assert verify(Best(), Best(), X, level="formula").holds
+    assert not verify(Best(), Second(), X, level="formula").holds
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param([1.0, 2.0], [1.0, 2.0], 0.0, id="equal"),
+        pytest.param([1.0, 2.0], [1.0, 2.2], 0.1, id="relative-to-the-largest"),
+        pytest.param([0.0, 0.0], [0.0, 0.5], 0.5, id="absolute-where-all-are-zero"),
+        pytest.param([math.nan, 1.0], [math.nan, 1.0], 0.0, id="nan-in-the-same-place"),
+        pytest.param([math.nan, 1.0], [1.0, 1.0], math.inf, id="nan-in-one-only"),
+        pytest.param([math.inf, 1.0], [math.inf, 1.0], 0.0, id="infinite-in-the-same-place"),
+        pytest.param([math.inf], [-math.inf], math.inf, id="infinite-with-another-sign"),
+    ],
+)
+def test_distance(first, second, expected):
+    assert distance([torch.tensor(first)], [torch.tensor(second)]) == pytest.approx(expected)
+
+
+def test_families_keep_shapes_dtypes_and_the_range_of_indices():
+    index = torch.tensor([[3, 7], [5, 4]])
+    mask = torch.tensor([True, False])
+    for family in families((X, index), {"mask": mask, "flag": 3}):
+        assert family.args[0].shape == X.shape and family.args[0].dtype == X.dtype
+        assert family.args[1].dtype == torch.int64 and 3 <= int(family.args[1].min()) <= int(family.args[1].max()) <= 7
+        assert torch.equal(family.kwargs["mask"], mask) and family.kwargs["flag"] == 3
+
+
+def test_half_models_are_judged_by_their_own_rounding():
+    model = network().bfloat16()
+    proof = verify(model, folded(network()).bfloat16(), X.bfloat16(), level="formula")
+    assert proof.holds and proof.rounding > 1e-4
+
+
+def test_keyword_and_dict_inputs():
+    class Named(nn.Module):
+        def forward(self, batch, *, scale):
+            return {"y": [batch["x"] * scale]}
+
+    proof = verify(Named(), Named(), ({"x": X},), {"scale": torch.tensor(2.0)})
+    assert proof.holds and proof.deployed is not None
+
+
+def test_a_proof_prints_its_numbers():
+    text = str(verify(network(), folded(network()), X, level="formula"))
+    assert text.startswith("proven: formula") and "rounding" in text
+    assert "not proven" in str(Proof(False, None, None, None, level="none"))
