@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from normfix import norms
 from normfix.graph import Call, LayerGraph, Unknown
 from normfix.readers.live.exported import exported_graph
+from normfix.readers.live.failing import annotate, record
 from normfix.readers.live.failures import why
 from normfix.readers.live.layers import Modules, modules_of
 from normfix.readers.live.preserve import traceable, untouched
@@ -66,7 +67,9 @@ def capture(
         return _stilled(plain, modules, around, arguments, keywords, why(error))
     except Exception as error:
         # torch.export runs the caller's forward, so that any exception may come out of it.
-        return _symbolic(plain, modules, around, why(error))
+        found = _symbolic(plain, modules, around, why(error))
+        _add_shapes(found, modules, arguments, keywords)
+        return found
     calls, builder = exported_graph(program, modules, name)
     return Capture(calls, plain, program, wrappers=around, nodes=builder.nodes)
 
@@ -102,6 +105,17 @@ def _stilled(
         elif call.kind in norms.BATCH or call.kind in norms.INSTANCE:
             call.training = norms.uses_input_statistics(call.layer, call.layer.training is True)
     return Capture(calls, model, None, f"a statistic of one element: {reason}", around)
+
+
+def _add_shapes(found: Capture, modules: Modules, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    """The forward pass fails, but the shapes that reached the layers before it did are facts."""
+    with untouched(found.model), traceable(found.model), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        recorded = record(found.model, modules, arguments, keywords)
+    if found.graph.open is None:
+        annotate(found.graph.calls, recorded)
+    else:
+        found.graph.calls += recorded
 
 
 def _symbolic(model: nn.Module, modules: Modules, around: tuple[str, ...], reason: str) -> Capture:

@@ -52,7 +52,9 @@ def _relevant(script: Script) -> list[Definition]:
     uses them, or they use one that does."""
     definitions = [node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
     names = {node.name: _words(node) for node in definitions}
-    found = {name for name, words in names.items() if any("norm" in word.lower() for word in words)}
+    found = {
+        name for name, words in names.items() if any("norm" in script.imports.get(word, word).lower() for word in words)
+    }
     while True:
         more = {name for name, words in names.items() if words & found}
         if more <= found:

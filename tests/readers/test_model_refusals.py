@@ -132,8 +132,56 @@ def test_a_forward_replaced_on_the_object_is_unknown():
     assert [call.kind for call in graph.calls] == ["input", "mul"]
 
 
-def test_an_operation_of_the_wrong_shape_still_gives_layers_and_edges():
-    model = nn.Sequential(nn.Conv1d(2, 3, 3), nn.LayerNorm(5))
+class Misfit(nn.Module):
+    """Its second norm does not fit what reaches it."""
+
+    def __init__(self, branching):
+        super().__init__()
+        self.conv = nn.Conv1d(2, 3, 3)
+        self.first = nn.BatchNorm1d(3)
+        self.second = nn.LayerNorm(5)
+        self.branching = branching
+
+    def forward(self, x):
+        x = self.first(self.conv(x)).relu()
+        if self.branching and x.shape[0] > 1:
+            x = x + 1
+        return self.second(x)
+
+
+@pytest.mark.parametrize("branching", [False, True], ids=["edges-from-fx", "no-edges-at-all"])
+def test_shapes_are_known_up_to_the_norm_that_does_not_fit(branching):
+    model = Misfit(branching)
     found = capture(model, torch.randn(2, 2, 9))
     assert "normalized_shape" in found.reason
-    assert [layer.kind for layer in found.graph.layers] == ["Conv1d", "LayerNorm"]
+    assert found.program is None
+    assert (found.graph.open is not None) is branching
+    norms = [call for call in found.graph.calls if "Norm" in call.kind]
+    assert [(call.kind, call.input_shape()) for call in norms] == [
+        ("BatchNorm1d", (2, 3, 7)),
+        ("LayerNorm", (2, 3, 7)),
+    ]
+    assert norms[0].producer().kind == "Conv1d"
+    assert norms[0].training is True
+    assert norms[1].inputs[0].kind == ("unknown" if branching else "relu")
+    assert model.first.num_batches_tracked == 0
+
+
+def test_a_tensor_changed_in_place_is_not_taken_for_the_layers_result():
+    class Changing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(2, 3, 3)
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            x = self.conv(x)
+            x.relu_()
+            x = self.norm(x)
+            return x if x.sum() > 0 else -x
+
+    found = capture(Changing(), torch.randn(2, 2, 9))
+    assert found.graph.open is not None
+    norm = next(call for call in found.graph.calls if call.kind == "BatchNorm1d")
+    assert norm.inputs[0].kind == "unknown"
+    assert norm.input_shape() == (2, 3, 7)

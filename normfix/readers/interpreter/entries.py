@@ -20,6 +20,7 @@ from normfix.readers.interpreter.values import (
     Repeat,
     Scope,
     Value,
+    leaves,
     tensors,
 )
 from normfix.script import FUNCTIONS
@@ -121,6 +122,9 @@ def _forward(run: Run, forward: Function, owner: Instance) -> int:
     scope = _enter(run, forward, owner, _inputs(run, forward))
     for value in scope.returns:
         run.graph.outputs += [call for call in tensors(value) if not run.graph.is_output(call)]
+        for one in leaves(value):
+            if not isinstance(one, Call):
+                run.escape(one, Unknown("the forward returns it"))
     return NORMAL
 
 

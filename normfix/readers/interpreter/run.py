@@ -12,6 +12,7 @@ from normfix.readers.interpreter.values import (
     Bound,
     Box,
     Choice,
+    Class,
     Constant,
     Container,
     Fork,
@@ -38,6 +39,9 @@ DEEPEST = 60
 """Nesting of expressions, blocks and calls that is followed; Python's own stack allows about three times that."""
 LARGEST = 60_000
 """Nodes visited for one graph."""
+
+_OBJECTS = (Layer, Container, Instance, Function, Bound, Partial, Class, Items, Table)
+"""Values that are something, never None."""
 
 Changes = dict[int, tuple[Box, "list[Part] | dict[object, Value] | dict[str, Value]"]]
 
@@ -311,4 +315,4 @@ def is_none(value: Value) -> bool | None:
         return None
     if isinstance(value, Call):
         return None if value.kind in ("input", "unknown", "getitem") else False
-    return False
+    return False if isinstance(value, _OBJECTS) else None

@@ -349,13 +349,18 @@ def flat(parts: Iterable[Part]) -> Iterator[Value]:
 
 def tensors(value: Value) -> Iterator[Call]:
     """Every call whose result a value holds, lists and dicts searched."""
+    return (one for one in leaves(value) if isinstance(one, Call))
+
+
+def leaves(value: Value) -> Iterator[Value]:
+    """What a value holds, lists and dicts searched."""
     seen: set[int] = set()
     stack: list[Value] = [value]
     while stack:
         one = stack.pop()
-        if isinstance(one, Call):
+        if not isinstance(one, (Items, Table, Choice)):
             yield one
-        elif isinstance(one, (Items, Table, Choice)) and id(one) not in seen:
+        elif id(one) not in seen:
             seen.add(id(one))
             stack += children(one)[::-1]
 
