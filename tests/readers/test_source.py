@@ -34,7 +34,8 @@ REDUNDANT = {
     ),
     "a list that is built": (
         net(
-            ("layers = []\nlayers.append(nn.Conv2d(3, 8, 3))\n" "layers.extend([nn.BatchNorm2d(8)])\nlayers += [nn.ReLU()]\n")
+            "layers = []\nlayers.append(nn.Conv2d(3, 8, 3))\n"
+            "layers.extend([nn.BatchNorm2d(8)])\nlayers += [nn.ReLU()]\n"
             "self.net = nn.Sequential(*layers)",
             "return self.net(x)",
         ),
@@ -51,7 +52,8 @@ REDUNDANT = {
     ),
     "a list that unrolled rounds build": (
         net(
-            ("layers = []\nfor i in range(3):\n    layers.append(nn.Conv2d(8, 8, 3))\n" "    layers.append(nn.BatchNorm2d(8))\n")
+            "layers = []\nfor i in range(3):\n    layers.append(nn.Conv2d(8, 8, 3))\n"
+            "    layers.append(nn.BatchNorm2d(8))\n"
             "self.net = nn.Sequential(*layers)",
             "return self.net(x)",
         ),
@@ -160,7 +162,8 @@ REDUNDANT = {
     ),
     "a local function that makes a block": (
         net(
-            ("def block(i, o):\n    return [nn.Linear(i, o), nn.BatchNorm1d(o)]\n" "self.net = nn.Sequential(*block(3, 8), *block(8, 8))"),
+            "def block(i, o):\n    return [nn.Linear(i, o), nn.BatchNorm1d(o)]\n"
+            "self.net = nn.Sequential(*block(3, 8), *block(8, 8))",
             "return self.net(x)",
         ),
         {"self.net[0]"},
@@ -266,7 +269,8 @@ REDUNDANT = {
     ),
     "a norm that is set under the same condition that calls it": (
         net(
-            ("self.conv = nn.Conv2d(3, 8, 3)\nif use:\n    self.bn = nn.BatchNorm2d(8)\n" "else:\n    self.bn = nn.BatchNorm2d(8, eps=1e-3)"),
+            "self.conv = nn.Conv2d(3, 8, 3)\nif use:\n    self.bn = nn.BatchNorm2d(8)\n"
+            "else:\n    self.bn = nn.BatchNorm2d(8, eps=1e-3)",
             "return self.bn(self.conv(x))",
             ", use=True",
         ),
