@@ -69,14 +69,14 @@ def compiles(path: Path) -> bool:
 
 def only_where_pointed(file: FixedFile, report: Report) -> bool:
     """Does each statement that differs hold the line of a finding, or stand beside one that does."""
-    lines = {finding.line for finding in report.findings if finding.path == file.path}
+    spans = [(one.line or 1, one.end_line or one.line or 1) for one in report.findings if one.path == file.path]
     old, new = list(statements(file.old)), list(statements(file.new))
     matcher = SequenceMatcher(None, [text for text, _, _ in old], [text for text, _, _ in new], autojunk=False)
     for kind, start, end, _, _ in matcher.get_opcodes():
         if kind == "equal":
             continue
         touched = old[max(start - 1, 0) : end + 1] if kind == "insert" else old[start:end]
-        if not any(first <= line <= last for _, first, last in touched for line in lines if line):
+        if not any(first <= until and since <= last for _, first, last in touched for since, until in spans):
             print(f"    {file.path}: changed without a finding near {touched[:1]}")
             return False
     return True

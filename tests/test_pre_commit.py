@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
-CONFIG = "repos:\n- repo: {repo}\n  rev: {rev}\n  hooks:\n  - id: normfix\n"
+CONFIG = "repos:\n- repo: {repo}\n  rev: {rev}\n  hooks:\n  - id: {hook}\n"
 MISUSE = "import torch\n\n\ndef f(model: torch.nn.Module):\n    model.eval\n"
+NOTES = "# one\n" * 9
 
 pytest.importorskip("pre_commit")
 pytestmark = [
@@ -46,7 +47,7 @@ def repository(hooks: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("user") / "project"
     folder.mkdir()
     git(folder, "init", "-q")
-    (folder / ".pre-commit-config.yaml").write_text(CONFIG.format(repo=hooks[0], rev=hooks[1]))
+    (folder / ".pre-commit-config.yaml").write_text(CONFIG.format(repo=hooks[0], rev=hooks[1], hook="normfix"))
     (folder / "notes.txt").write_text("model.eval\n")
     (folder / "clean.py").write_text("import torch\n")
     git(folder, "add", ".")
@@ -85,3 +86,49 @@ def test_files_of_other_types_are_left_alone(repository: Path, home: Path) -> No
     run = pre_commit(repository, home, "--files", "notes.txt")
     assert run.returncode == 0
     assert "no files to check" in run.stdout
+
+
+@pytest.fixture
+def fixing(hooks: tuple[Path, str], tmp_path: Path) -> Path:
+    """A project with the fixing hook and a misuse that is committed already."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    config = CONFIG.format(repo=hooks[0], rev=hooks[1], hook="normfix-fix")
+    (folder / ".pre-commit-config.yaml").write_text(config)
+    (folder / "train.py").write_text("import torch\n\n\ndef f(model: torch.nn.Module):\n    return model\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "start")
+    (folder / "train.py").write_text(MISUSE + NOTES)
+    git(folder, "add", ".")
+    return folder
+
+
+FIXED = MISUSE.replace("model.eval\n", "model.eval()\n") + NOTES
+
+
+def test_a_staged_misuse_is_fixed_and_passes_when_staged_again(fixing: Path, home: Path) -> None:
+    run = pre_commit(fixing, home)
+    assert run.returncode == 1
+    assert "files were modified by this hook" in run.stdout
+    assert (fixing / "train.py").read_text() == FIXED
+    git(fixing, "add", "train.py")
+    assert pre_commit(fixing, home).returncode == 0
+
+
+def test_what_is_not_staged_stays_beside_the_fix(fixing: Path, home: Path) -> None:
+    staged = (fixing / "train.py").read_text()
+    (fixing / "train.py").write_text(f"{staged}# two\n")
+    (fixing / "other.py").write_text(MISUSE)
+    run = pre_commit(fixing, home)
+    assert run.returncode == 1
+    assert (fixing / "train.py").read_text() == f"{FIXED}# two\n"
+    assert (fixing / "other.py").read_text() == MISUSE
+
+
+def test_a_fix_that_meets_what_is_not_staged_is_rolled_back(fixing: Path, home: Path) -> None:
+    mine = (fixing / "train.py").read_text().replace("model.eval", "model.eval  # mine")
+    (fixing / "train.py").write_text(mine)
+    run = pre_commit(fixing, home)
+    assert run.returncode == 1
+    assert (fixing / "train.py").read_text() == mine
