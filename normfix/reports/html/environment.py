@@ -1,0 +1,79 @@
+"""Templates and the files beside them, and the content security policy that names each of them by its hash."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normfix.errors import UsageError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_HERE = Path(__file__).parent
+
+
+def fill(template: str, **context: Any) -> str:
+    """The text of a template in `templates/`, with every value escaped. Raises UsageError where jinja2 is missing."""
+    return _environment().get_template(template).render(**context)
+
+
+@cache
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise UsageError('cannot make HTML: jinja2 is missing; pip install "normfix[html]"') from error
+    return Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def is_available() -> bool:
+    """Is there a template engine: notebooks fall back to plain text where there is none."""
+    from importlib.util import find_spec
+
+    return find_spec("jinja2") is not None
+
+
+@cache
+def static(name: str) -> str:
+    """A file of `static/`, to be inlined as it is."""
+    return (_HERE / "static" / name).read_bytes().decode()  # read_text would turn every \r into \n
+
+
+def trusted(text: str) -> Any:
+    """A text that the templates put in as it is: SVG, style sheets and scripts of normfix's own making."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704  # never given a name or a message
+
+
+@cache
+def packed(name: str) -> str:
+    """A file of `static/`, compressed, in base64: the browser unpacks it when it is needed."""
+    return base64.b64encode(gzip.compress(static(name).encode(), mtime=0)).decode()
+
+
+def policy(scripts: tuple[str, ...], style: str) -> str:
+    """Nothing is loaded; these scripts run and no others, names and messages least of all."""
+    sources = [_digest(text) for text in scripts] or ["'none'"]
+    if len(scripts) > 1:  # Graphviz is WebAssembly, which this word allows; it does not allow eval
+        sources.append("'wasm-unsafe-eval'")
+    return (
+        f"default-src 'none'; script-src {' '.join(sources)}; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
