@@ -1,0 +1,153 @@
+"""NF503 thawed-norm: the parameters of a network are frozen, the running statistics of its batch norms are not."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
+from normfix.findings import Problem, Severity
+from normfix.graph import Layer, LayerGraph
+from normfix.networks import contents, is_module_class, is_unit_test
+from normfix.script import FUNCTIONS, Script
+from normfix.steps import Scope, aliases, dotted, scope_of, scopes, subject, switch
+
+RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
+HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"
+SECOND = re.compile(
+    r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg"
+)
+"""Names of networks that are frozen beside the one that is trained, or that take turns with it."""
+ELSEWHERE = ("FrozenBatchNorm", "freeze_bn", "freeze_batch", "track_running_stats", "adabn", "lora", "adapter", "peft")
+
+
+@on_script(RULE)
+def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A network with batch norm whose parameters get `requires_grad = False`, and which is then trained as it is."""
+    if "requires_grad" not in script.text or is_unit_test(script) or any(one in script.text for one in ELSEWHERE):
+        return
+    thawed = {name for _, name in _switched(script, True)}
+    for node, name in _switched(script, False):
+        scope = scope_of(script, node)
+        if (
+            name in thawed
+            or SECOND.search(name.rpartition(".")[2].lower())
+            or not _holds_batch_norm(script, scope, name)
+        ):
+            continue
+        if _stays_in_training_mode(script, scope, name):
+            yield Problem(
+                script.site(node),
+                f"the parameters of `{name}` are frozen here, but its batch norms stay in training mode: their running "
+                "statistics go on changing, and its features with them",
+                help=HELP,
+            )
+
+
+def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.Call, str]]:
+    """Each place where all parameters of a network get this `requires_grad`, with the name of the network."""
+    for call in script.of_type(ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":
+            given = [*call.args, *(one.value for one in call.keywords)]
+            chosen = getattr(given[0], "value", None) if given else True
+            if chosen is value and subject(call.func.value) and not _is_parameter(script, call):
+                yield call, subject(call.func.value)
+    for loop in script.of_type(ast.For):
+        name = _network_of_loop(loop)
+        if name and any(_sets(statement, value) for statement in loop.body):
+            yield loop, name
+
+
+def _is_parameter(script: Script, call: ast.Call) -> bool:
+    """Is the subject the variable of a loop over parameters, rather than a network."""
+    name = subject(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+    return any(name in {dotted(node) for node in ast.walk(loop.target)} for loop in script.ancestors(call, ast.For))
+
+
+def _network_of_loop(loop: ast.For) -> str:
+    """The `net` of `for p in net.parameters()`, `for name, p in net.named_parameters()`."""
+    values = loop.iter
+    if not isinstance(values, ast.Call) or not isinstance(values.func, ast.Attribute) or values.args:
+        return ""
+    return subject(values.func.value) if values.func.attr in ("parameters", "named_parameters") else ""
+
+
+def _sets(statement: ast.stmt, value: bool) -> bool:
+    """Does a statement of the loop body, under no condition, set requires_grad."""
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+        return (
+            isinstance(target, ast.Attribute)
+            and target.attr == "requires_grad"
+            and (getattr(statement.value, "value", None) is value)
+        )
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        call = statement.value
+        given = [getattr(one, "value", None) for one in call.args] or [True]
+        return isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_" and given == [value]
+    return False
+
+
+def _holds_batch_norm(script: Script, scope: Scope, name: str) -> bool:
+    values = [value for face in aliases(scope, name) for value in scope.bound.get(face, ())]
+    owner = script.class_of(scope.node)
+    if not values and name.startswith("self.") and owner is not None:
+        methods = [scopes(script)[one] for one in owner.body if isinstance(one, FUNCTIONS)]
+        values = [value for method in methods for value in method.bound.get(name, ())]
+    if not values and name not in scope.parameters():
+        values = list(scopes(script)[script.tree].bound.get(name, ()))
+    known = [contents(script, value) for value in values if value is not None]
+    return any(one.batch_norm for one in known) and not any(one.frozen for one in known)
+
+
+def _stays_in_training_mode(script: Script, scope: Scope, name: str) -> bool:
+    """Is the network trained in training mode: switched to it, or never switched while the file trains."""
+    owner = script.class_of(scope.node)
+    if owner is not None and any(isinstance(one, ast.FunctionDef) and one.name == "train" for one in owner.body):
+        return False
+    changes = [one for call in script.of_type(ast.Call) if (one := switch(call)) is not None]
+    evals = {one.subject for one in changes if one.training is not True}
+    trains = {one.subject for one in changes if one.training is not False}
+    if any(one != name and one not in trains for one in evals):
+        # Some part of it, or each norm in a loop, is put in eval mode and left there.
+        return False
+    if name in evals or name in trains:
+        return name in trains
+    inside = owner is not None and is_module_class(script, owner) and name.startswith("self.")
+    return inside or _trains(script)
+
+
+def _trains(script: Script) -> bool:
+    return any(
+        isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "fit")
+        for call in script.of_type(ast.Call)
+    )
+
+
+@on_graph(RULE)
+def frozen_and_moving(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """Batch norms with frozen parameters, in training mode, in a model that is trained otherwise."""
+    if facts.purpose != "training" or not any(
+        tensor.requires_grad for layer in graph.layers for tensor in layer.state.values()
+    ):
+        return
+    found = [layer for layer in graph.layers if _moves(layer)]
+    if found:
+        also = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield Problem(
+            found[0].site,
+            f"`{found[0].name}`{also} has frozen parameters but is in training mode: its running statistics go on "
+            "changing",
+            help=HELP,
+        )
+
+
+def _moves(layer: Layer) -> bool:
+    parameters = [layer.state[name] for name in ("weight", "bias") if name in layer.state]
+    return (
+        layer.kind in norms.BATCH
+        and layer.training is True
+        and "running_mean" in layer.state
+        and bool(parameters)
+        and not any(one.requires_grad for one in parameters)
+    )

@@ -1,0 +1,114 @@
+"""NF503 thawed-norm: look-alikes first, then the misuse in its spellings, then live models."""
+
+import pytest
+from source_findings import NET, fires, silent
+
+from normfix import engine
+from normfix.checks import nf503_thawed_norm as rule
+from normfix.graph import Layer, LayerGraph, Site, Tensor
+
+NETWORK = "from torchvision import models\nnet = models.resnet18(weights='DEFAULT')\n"
+FREEZE = "for p in net.parameters():\n    p.requires_grad = False\nnet.fc = nn.Linear(512, 3)\n"
+TRAIN = "net.train()\nfor x, y in data:\n    F.cross_entropy(net(x), y).backward()\n"
+
+
+def backbone(*lines: str, rest: str = "") -> str:
+    body = "".join(f"        {line}\n" for line in lines)
+    return (
+        "from torchvision.models import resnet50\nclass M(nn.Module):\n    def __init__(self):\n"
+        f"        super().__init__()\n        self.body = resnet50()\n{body}{rest}"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(NETWORK + TRAIN, id="nothing is frozen"),
+        pytest.param(NETWORK.replace("resnet18", "vgg16") + FREEZE + TRAIN, id="a network without batch norm"),
+        pytest.param("def f(net):\n    net.requires_grad_(False)\n    loss(net).backward()", id="a network not seen"),
+        pytest.param(NETWORK + FREEZE + TRAIN + "for m in net.modules():\n    m.eval()", id="each norm in eval mode"),
+        pytest.param(NETWORK + FREEZE + TRAIN + "net.layer1.eval()", id="a part in eval mode"),
+        pytest.param(NETWORK + FREEZE + "net.eval()\n" + TRAIN.removeprefix("net.train()\n"), id="all in eval mode"),
+        pytest.param(NETWORK + FREEZE + TRAIN + FREEZE.replace("False", "True"), id="thawed again"),
+        pytest.param(NETWORK + FREEZE, id="nothing is trained"),
+        pytest.param(
+            NETWORK + "for n, p in net.named_parameters():\n    if 'bn' not in n:\n"
+            "        p.requires_grad = False\n" + TRAIN,
+            id="batch norm is left out",
+        ),
+        pytest.param(NETWORK + "net.conv1.requires_grad_(False)\n" + TRAIN, id="one layer"),
+        pytest.param(NETWORK.replace("net", "teacher") + FREEZE.replace("net", "teacher") + TRAIN, id="a teacher"),
+        pytest.param(NETWORK.replace("net", "netD") + FREEZE.replace("net", "netD") + TRAIN, id="a GAN takes turns"),
+        pytest.param("from torchvision.ops import FrozenBatchNorm2d\n" + NETWORK + FREEZE + TRAIN, id="frozen norms"),
+        pytest.param(
+            backbone("self.body.requires_grad_(False)", rest="    def train(self, mode=True):\n        return self"),
+            id="an overridden train",
+        ),
+        pytest.param(
+            backbone("self.body.requires_grad_(False)", "self.body.eval()"), id="a part of a module in eval mode"
+        ),
+        pytest.param(backbone("x = torch.ones(3).requires_grad_(False)"), id="a tensor"),
+        pytest.param(NETWORK + "for p in net.fc.parameters():\n    p.requires_grad_(False)\n" + TRAIN, id="the head"),
+        pytest.param("import pytest\n" + NETWORK + FREEZE + TRAIN, id="a unit test"),
+    ],
+)
+def test_silent(text: str) -> None:
+    silent(rule, text)
+
+
+HERE = FREEZE.replace("parameters():", "parameters():  # here")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(NETWORK + HERE + TRAIN, id="fine-tuning"),
+        pytest.param(NETWORK + "net.requires_grad_(False)  # here\n" + TRAIN, id="requires_grad_ of the network"),
+        pytest.param(
+            NETWORK + "for p in net.parameters():  # here\n    p.requires_grad_(False)\n" + TRAIN, id="of each"
+        ),
+        pytest.param(NETWORK + HERE.replace("p in net.p", "n, p in net.named_p") + TRAIN, id="named_parameters"),
+        pytest.param(NETWORK + HERE + TRAIN.removeprefix("net.train()\n"), id="training mode from the start"),
+        pytest.param(NETWORK + HERE + TRAIN + "net.eval()\nnet(v)", id="validated in eval mode"),
+        pytest.param(NET + "net = Net()\n" + HERE + TRAIN, id="a network of this file"),
+        pytest.param(
+            NETWORK + "if args.freeze:\n    net.requires_grad_(False)  # here\n" + TRAIN, id="under an option"
+        ),
+        pytest.param(backbone("self.body.requires_grad_(False)  # here"), id="a backbone"),
+        pytest.param(
+            backbone("for p in self.body.parameters():  # here", "    p.requires_grad = False"), id="in a loop"
+        ),
+    ],
+)
+def test_found(text: str) -> None:
+    fires(rule, text, "warning")
+
+
+def tensor(grad: bool) -> Tensor:
+    return Tensor((4,), "float32", "cpu", list, requires_grad=grad)
+
+
+def check(training: bool, grad: bool, purpose: str | None = "training", head: bool = True, affine: bool = True) -> int:
+    state = {"running_mean": tensor(False)} | ({"weight": tensor(grad), "bias": tensor(grad)} if affine else {})
+    norm = Layer("BatchNorm2d", "bn", Site(module="bn"), state=state, training=training)
+    linear = Layer("Linear", "fc", Site(module="fc"), state={"weight": tensor(head)}, training=training)
+    graph = LayerGraph("Net", [norm, linear])
+    return len(engine.run(engine.Facts("model", purpose=purpose), [rule.frozen_and_moving], [graph]).findings)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(check(True, True), id="trained"),
+        pytest.param(check(False, False), id="frozen in eval mode"),
+        pytest.param(check(True, False, purpose="inference"), id="for inference"),
+        pytest.param(check(True, False, head=False), id="nothing is trained"),
+        pytest.param(check(True, False, affine=False), id="no parameters to freeze"),
+    ],
+)
+def test_live_silent(count: int) -> None:
+    assert count == 0
+
+
+def test_live_found() -> None:
+    assert check(True, False) == 1
