@@ -93,3 +93,32 @@ def test_a_diff_writes_nothing_and_is_one_that_git_applies(file: Path) -> None:
     git = ["git", "apply", "-p0", "--unidiff-zero", "-"]
     subprocess.run(git, input=diff, cwd=file.parent, check=True, env={"PATH": "/usr/bin:/bin", "GIT_DIR": "/dev/null"})
     assert file.read_bytes() == b"conv(1, bias=False)\r\nconv(*a)"
+
+
+ENCODINGS = (
+    "utf-8 latin-1 iso-8859-15 cp1252 cp1251 koi8-r mac-roman euc-jp shift_jis iso2022_jp gbk big5 euc-kr".split()
+)
+NEWLINES = {"LF": "\n", "CRLF": "\r\n", "CR": "\r", "mixed": None, "none at the end": "\n"}
+WORDS = {"cp1251": "ширина", "koi8-r": "ширина", "euc-kr": "너비", "gbk": "宽度", "big5": "寬度"}
+
+
+@pytest.mark.parametrize("newline", NEWLINES.values(), ids=NEWLINES)
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "utf-8-sig"])
+def test_every_encoding_and_newline_stays(file: Path, encoding: str, newline: str | None) -> None:
+    japanese = encoding in ("euc-jp", "shift_jis", "iso2022_jp")
+    word = "幅" if japanese else WORDS.get(encoding, "größe")
+    lines = [
+        f"# coding: {encoding.removesuffix('-sig')}",
+        f"x = '{word}'; conv(1)  # {word}",
+        "\x0cif x: \\",
+        "  conv(1)",
+    ]
+    breaks = [newline] * 4 if newline else ["\r\n", "\n", "\r\n", "\r"]
+    text = "".join(line + end for line, end in zip(lines, breaks, strict=True))
+    data = (text[:-1] if newline == "\n" else text).encode(encoding)
+    file.write_bytes(data)
+    report = Report(linter()(data.decode(encoding), str(file)).findings)
+    outcome = fixes.apply(report, linter())
+    assert not outcome.failed, outcome.report.errors
+    assert file.read_bytes() == data.replace(b"conv(1)", b"conv(1, bias=False)")
+    compile(file.read_bytes(), "a.py", "exec")

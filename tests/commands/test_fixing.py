@@ -1,0 +1,111 @@
+"""`normfix lint --fix` and its relatives: what is written, what is printed where, the exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from normfix.cli import main
+
+TEXT = (
+    "import torch.nn as nn\n\n\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+    "        super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))\n\n\nnet = Net()\nnet.eval\n"
+)
+SAFE = TEXT.replace("net.eval", "net.eval()")
+UNSAFE = SAFE.replace("nn.Conv2d(3, 8, 3)", "nn.Conv2d(3, 8, 3, bias=False)")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "net.py"
+    path.write_text(TEXT)
+    return path
+
+
+def test_without_an_option_nothing_is_written(file: Path) -> None:
+    assert main(["lint", str(file)]) == 1
+    assert file.read_text() == TEXT
+
+
+def test_safe_fixes_leave_the_rest_to_be_reported(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "--fix", "--output-format", "json", str(file)]) == 1
+    assert file.read_text() == SAFE
+    shown = capsys.readouterr()
+    assert [finding["code"] for finding in json.loads(shown.out)["findings"]] == ["NF301"]
+    assert f"Fixed 1 finding in 1 file:\n  {file}: NF403 x 1\n" in shown.err
+    assert "1 more finding can be fixed with `--unsafe-fixes`" in shown.err
+
+
+def test_unsafe_fixes_name_the_way_for_old_checkpoints(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "--fix", "--unsafe-fixes", str(file)]) == 0
+    assert file.read_text() == UNSAFE
+    assert f"`normfix migrate CHECKPOINT --like {file}:MODEL`" in capsys.readouterr().err
+
+
+def test_a_second_run_has_nothing_to_fix(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["lint", "--unsafe-fixes", str(file)])
+    capsys.readouterr()
+    assert main(["lint", "--unsafe-fixes", str(file)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_fix_only_reports_nothing_that_is_left(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "--fix-only", str(file)]) == 0
+    assert file.read_text() == SAFE
+    assert capsys.readouterr().out == ""
+
+
+def test_a_diff_writes_nothing_and_exits_with_1(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "--diff", str(file)]) == 1
+    assert file.read_text() == TEXT
+    out = capsys.readouterr().out
+    assert out.startswith(f"--- {file}\n+++ {file}\n@@") and out.endswith("-net.eval\n+net.eval()\n")
+
+
+def test_an_empty_diff_exits_with_0(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(SAFE)
+    assert main(["lint", "--diff", str(file)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("option", ["--fix", "--fix-only"])
+def test_a_file_that_cannot_be_written_exits_with_2(
+    file: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.chmod(0o444)
+    assert main(["lint", option, str(file)]) == 2
+    assert file.read_text() == TEXT
+    assert f"error: {file}: not fixed: it is read-only" in capsys.readouterr().err
+
+
+def test_a_syntax_error_stays_a_finding_and_the_others_are_fixed(file: Path) -> None:
+    broken = file.with_name("broken.py")
+    broken.write_text("def f(:\n")
+    assert main(["lint", "--fix", "--select", "NF403,NF902", str(file.parent)]) == 1
+    assert file.read_text() == SAFE and broken.read_text() == "def f(:\n"
+
+
+def test_selected_rules_alone_are_fixed(file: Path) -> None:
+    assert main(["lint", "--unsafe-fixes", "--ignore", "NF301", str(file)]) == 0
+    assert file.read_text() == SAFE
+
+
+def test_a_suppressed_misuse_is_not_fixed(file: Path) -> None:
+    text = TEXT.replace("net.eval\n", "net.eval  # noqa: NF403\n")
+    file.write_text(text)
+    assert main(["lint", "--fix", "--select", "NF403", str(file)]) == 0
+    assert file.read_text() == text
+
+
+def test_an_unused_suppression_is_removed(file: Path) -> None:
+    file.write_text(SAFE.replace("net.eval()\n", "net.eval()  # why  # noqa: NF403\n"))
+    main(["lint", "--fix", "--select", "NF403,NF901", str(file)])
+    assert file.read_text() == SAFE.replace("net.eval()\n", "net.eval()  # why\n")
+
+
+def test_a_link_into_another_folder_is_followed(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link.py").symlink_to(file)
+    main(["lint", "--fix", str(folder / "link.py")])
+    assert (folder / "link.py").is_symlink() and file.read_text() == SAFE
