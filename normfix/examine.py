@@ -12,6 +12,10 @@ from normfix.readers.siblings import Siblings
 from normfix.records import dataclass, field
 from normfix.script import Script
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from normfix.cache import Cache
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -22,12 +26,26 @@ class Plan:
     """Settings of single rules, by slug."""
 
 
-def examine_file(path: str, plan: Plan, siblings: Siblings) -> Report:
+def examine_file(path: str, plan: Plan, siblings: Siblings, cache: Cache | None = None) -> Report:
     """The report of one file, whatever happens: an error of normfix itself costs this file only."""
     try:
-        text = sources.read_text(path)
+        data = sources.read_bytes(path)
     except OSError as error:
         return _unreadable(path, f"cannot be opened: {error.strerror or error}", plan)
+    if cache is None:
+        return _examine_bytes(data, path, plan, siblings)
+    key = cache.key(path, data, plan)
+    report = cache.load(key)
+    if report is None:
+        report = _examine_bytes(data, path, plan, siblings)
+        if not report.errors:
+            cache.save(key, report, siblings.used(path))
+    return report
+
+
+def _examine_bytes(data: bytes, path: str, plan: Plan, siblings: Siblings) -> Report:
+    try:
+        text = sources.decode(data, path)
     except ValueError as error:
         return _unreadable(path, f"cannot be decoded: {error}", plan)
     try:

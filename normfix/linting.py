@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from normfix import discovery
 from normfix.config import Settings
 from normfix.engine import UNREADABLE_FILE
 from normfix.errors import UsageError
-from normfix.examine import examine_file, examine_text
+from normfix.examine import Plan, examine_file, examine_text
 from normfix.findings import Failure, Report
+from normfix.jobs import MANY, at_once, in_turn
+from normfix.jobs import available as processors
 from normfix.planning import Words, planner, settings_source
 from normfix.readers.siblings import Siblings
 
@@ -23,11 +26,14 @@ def lint(
     config: str | None = None,
     exclude: Sequence[str] = (),
     force_exclude: bool = False,
+    jobs: int | None = None,
+    cache: bool = True,
 ) -> Report:
     """Lint files and directories. `select` and its kin take codes, beginnings of codes, and slugs.
 
     `config` is a TOML file to read in place of the nearest pyproject.toml; `exclude` are patterns of files and folders
-    to leave out, even files that `paths` names where `force_exclude` is set.
+    to leave out, even files that `paths` names where `force_exclude` is set. Many files are linted by `jobs` processes
+    (None: one for each processor), and their reports kept in a cache.
 
     A file that cannot be read is a finding of that file (NF902); when no file can be read, there is an error too.
     Raises UsageError for a path that does not exist, a directory without Python files, an unknown rule, and a
@@ -38,10 +44,15 @@ def lint(
     settings_of = settings_source(config)
     plan_of = planner(Words.of(select, extend_select, ignore), settings_of)
     files = discovery.find(paths, exclude, settings_of, force_exclude)
+    jobs = processors() if jobs is None else jobs
+    make_work = partial(_work, plan_of, cache and len(files) >= MANY)
+    if jobs > 1 and len(files) >= MANY:
+        reports = dict(at_once(files, make_work, jobs))
+    else:
+        reports = dict(in_turn(files, make_work()))
     report = Report()
-    siblings = Siblings()
     for file in files:
-        report.extend(examine_file(file, plan_of(file), siblings))
+        report.extend(reports[file])
     return _judge(report, len(files))
 
 
@@ -65,6 +76,17 @@ def lint_source(
     report = examine_text(text, path, plan, None if nowhere else Siblings())
     report.sources[path] = text
     return report
+
+
+def _work(plan_of: Callable[[str], Plan], cached: bool) -> Callable[[str], Report]:
+    """What is done to each file; made once in every process."""
+    siblings = Siblings()
+    if not cached:
+        return lambda path: examine_file(path, plan_of(path), siblings)
+    from normfix.cache import Cache, folder
+
+    cache = Cache(folder())
+    return lambda path: examine_file(path, plan_of(path), siblings, cache)
 
 
 def _judge(report: Report, files: int) -> Report:

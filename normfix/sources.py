@@ -5,10 +5,15 @@ from __future__ import annotations
 _BOM = b"\xef\xbb\xbf"
 
 
+def read_bytes(path: str) -> bytes:
+    """The content of a file. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def read_text(path: str) -> str:
     """The text of a file, its newlines as they are. Raises OSError, or ValueError for bytes that do not decode."""
-    with open(path, "rb") as file:
-        return decode(file.read(), path)
+    return decode(read_bytes(path), path)
 
 
 def decode(data: bytes, path: str) -> str:

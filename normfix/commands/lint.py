@@ -22,6 +22,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     fixing.add_fixes(parser)
     options.add_verdict(parser)
     options.add_cache(parser)
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes to run (default: the number of processors)")
     parser.set_defaults(run=run)
 
 
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         config=arguments.config,
         exclude=arguments.exclude or (),
         force_exclude=arguments.force_exclude,
+        jobs=arguments.jobs,
+        cache=not arguments.no_cache,
     )
     if fixing.wanted(arguments):
         return fixing.finish(report, arguments, lambda text, path: _again(text, path, arguments))

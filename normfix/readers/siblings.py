@@ -18,8 +18,8 @@ class Siblings:
     """Finds and keeps the scripts beside the files of one run; the latest `size` of them stay in memory."""
 
     def __init__(self, size: int = 64) -> None:
-        self.used: dict[str, None] = {}
-        """Paths that an answer depended on, in the order of their first use."""
+        self._asked: dict[str, dict[str, None]] = {}
+        """By file, the paths that were looked at for it."""
         self._scripts: dict[str, Script | None] = {}
         self._size = size
 
@@ -27,6 +27,17 @@ class Siblings:
         """The same script, its `sibling` answered from here."""
         script.sibling = self.finder(script.path)
         return script
+
+    def used(self, path: str) -> list[str]:
+        """The paths, also of files that do not exist, that answers for the file at `path` depended on."""
+        found = dict.fromkeys(self._asked.get(path, ()))
+        waiting = list(found)
+        while waiting:
+            for further in self._asked.get(waiting.pop(), ()):
+                if further not in found:
+                    found[further] = None
+                    waiting.append(further)
+        return list(found)
 
     def finder(self, path: str) -> Callable[[str], Script | None]:
         """What `Script.sibling` is for the file at `path`."""
@@ -38,6 +49,7 @@ class Siblings:
         if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
             return None
         for candidate in _candidates(path, level, steps):
+            self._asked.setdefault(path, {})[candidate] = None
             found = self._read(candidate)
             if found is None:
                 continue
@@ -51,7 +63,6 @@ class Siblings:
         if path in self._scripts:
             self._scripts[path] = self._scripts.pop(path)
             return self._scripts[path]
-        self.used[path] = None
         found = None
         if os.path.isfile(path):  # noqa: PTH113 - pathlib costs the linter 5 ms at start-up
             try:

@@ -70,7 +70,7 @@ def test_a_file_is_read_once_and_its_path_is_recorded(folder: Path) -> None:
     siblings = Siblings()
     script = siblings.attach(scripts.read("from model import Net\n", str(folder / "train.py")))
     assert script.sibling("model.Net") is script.sibling("model.Net") is not None
-    assert list(siblings.used) == [str(folder / "model.py")]
+    assert siblings.used(str(folder / "train.py")) == [str(folder / "model.py")]
 
 
 def test_only_the_latest_stay_in_memory(folder: Path) -> None:
