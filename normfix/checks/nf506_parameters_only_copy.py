@@ -1,0 +1,120 @@
+"""NF506 parameters-only-copy: an averaged or copied model gets the parameters of another, but not its buffers."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.graph import Undecided
+from normfix.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
+from normfix.script import Script
+from normfix.steps import callee, dotted, scope_of, scopes, subject
+
+RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
+SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
+"""Words of methods whose copies run in training mode and keep their own statistics, or keep them apart on purpose."""
+WRITERS = frozenset({"copy_", "lerp_", "mul_", "add_", "set_", "sub_", "div_", "fill_"})
+
+
+@on_node(RULE, ast.For)
+def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
+    """A loop over the parameters of two models that writes those of one, in code that does not see to the buffers."""
+    script = facts.script
+    models = _models(script, node) if script is not None else None
+    if script is None or models is None:
+        return
+    written = _written(node, models)
+    if not written or _sees_to_buffers(script, node):
+        return
+    if any(word in script.text.lower() for word in SELF_UPDATING):
+        raise Undecided("this copy may run in training mode, and so keep running statistics of its own")
+    source = next(one for one in models if one != written) if len(set(models)) == 2 else models[0]
+    if _has_batch_norm(script, node, models):
+        yield Problem(
+            script.site(node),
+            f"`{written}` takes over the parameters of `{source}` but not its buffers: its batch norms keep running "
+            "statistics that do not belong to its weights",
+            help=f"Copy the buffers too: `for a, b in zip({written}.buffers(), {source}.buffers()): a.copy_(b)`",
+        )
+
+
+def _models(script: Script, loop: ast.For) -> tuple[str, str] | None:
+    """The two models of `zip(x.parameters(), y.parameters())`."""
+    values = loop.iter
+    while isinstance(values, ast.Call) and dotted(values.func) in ("enumerate", "list", "tqdm") and values.args:
+        values = values.args[0]
+    if not isinstance(values, ast.Call) or dotted(values.func) != "zip" or len(values.args) != 2:
+        return None
+    first, second = (_model(script, loop, one) for one in values.args)
+    return (first, second) if first and second else None
+
+
+def _model(script: Script, loop: ast.For, value: ast.expr) -> str:
+    if isinstance(value, ast.Name):
+        value = scope_of(script, loop).value(value.id) or value
+    while isinstance(value, ast.Call) and dotted(value.func) in ("list", "tuple", "iter") and value.args:
+        value = value.args[0]
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and not value.args:
+        return subject(value.func.value) if value.func.attr in ("parameters", "named_parameters") else ""
+    return ""
+
+
+def _written(loop: ast.For, models: tuple[str, str]) -> str:
+    """The model whose parameters the loop writes; "" where it writes none, or only gradients."""
+    target = loop.target
+    if isinstance(target, ast.Tuple) and isinstance(loop.iter, ast.Call) and dotted(loop.iter.func) == "enumerate":
+        target = target.elts[-1]
+    if not isinstance(target, ast.Tuple) or len(target.elts) != 2:
+        return ""
+    names = [{one.id for one in ast.walk(part) if isinstance(one, ast.Name)} for part in target.elts]
+    for statement in loop.body:
+        for node in ast.walk(statement):
+            written = _target(node)
+            if "grad" not in written.split("."):
+                for own, model in zip(names, models, strict=True):
+                    if written.partition(".")[0] in own:
+                        return model
+    return ""
+
+
+def _target(node: ast.AST) -> str:
+    """What a node writes to: `a.data` for `a.data = x`, `a` for `a.mul_(m).add_(x)`."""
+    if isinstance(node, ast.Assign):
+        written = dotted(node.targets[0])
+        return written if written.endswith(".data") else ""
+    if isinstance(node, ast.AugAssign):
+        return dotted(node.target)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS:
+        value = node.func.value
+        while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+            value = value.func.value
+        return dotted(value)
+    return ""
+
+
+def _sees_to_buffers(script: Script, loop: ast.For) -> bool:
+    """Does the file walk over buffers, or the function at hand, or one that it calls, use state dicts."""
+    if "buffers(" in script.text:
+        return True
+    scope = scope_of(script, loop)
+    called = [scopes(script)[one] for call in scope.calls if (one := callee(script, call)) is not None]
+    return scope.node is not script.tree and any(
+        isinstance(call.func, ast.Attribute) and call.func.attr in ("state_dict", "load_state_dict")
+        for one in (scope, *called)
+        for call in one.calls
+    )
+
+
+def _has_batch_norm(script: Script, loop: ast.For, models: tuple[str, str]) -> bool:
+    """Is there batch norm in the models. Raises `Undecided` where neither they nor the file tell."""
+    known = [contents(script, network_of(script, loop, name)).batch_norm for name in models]
+    if any(one is not None for one in known):
+        return any(known)
+    if any(True for _ in batch_normed_networks(script)) or _names_batch_norm(script):
+        return True
+    raise Undecided(f"whether `{models[0]}` holds batch norm is not known")
+
+
+def _names_batch_norm(script: Script) -> bool:
+    calls = (script.resolve(call.func) for call in script.of_type(ast.Call))
+    return any(name.startswith("torch.nn.") and name.rpartition(".")[2] in BATCH_NORMS for name in calls)

@@ -1,0 +1,84 @@
+"""NF506 parameters-only-copy: look-alikes first, then the misuse in its spellings."""
+
+import pytest
+from source_findings import NET, PLAIN, fires, silent
+
+from normfix.checks import nf506_parameters_only_copy as rule
+
+LOOP = "for a, b in zip(ema.parameters(), net.parameters()):"
+BODY = "        a.data.mul_(0.99).add_(b.data, alpha=0.01)\n"
+
+
+def update(line: str = LOOP, body: str = BODY, more: str = "") -> str:
+    return f"def update(ema, net):\n    {line}\n{body}{more}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            NET + update(more="    for a, b in zip(ema.buffers(), net.buffers()):\n        a.copy_(b)\n"), id="buffers"
+        ),
+        pytest.param(NET + update(more="    ema.load_state_dict(net.state_dict())\n"), id="a state dict"),
+        pytest.param(
+            NET
+            + "def buffers(ema, net):\n    ema.load_state_dict(net.state_dict())\n"
+            + update(more="    buffers(ema, net)\n"),
+            id="a helper sees to the buffers",
+        ),
+        pytest.param(PLAIN + update(), id="no batch norm in the file"),
+        pytest.param(update(), id="models that are not seen"),
+        pytest.param(NET + update(body="        print(a, b)\n"), id="only compared"),
+        pytest.param(NET + update(body="        a.grad = b.grad\n"), id="gradients are copied"),
+        pytest.param(NET + update(body="        a.grad.copy_(b.grad)\n"), id="gradients are copied in place"),
+        pytest.param(NET + update("for a, b in zip(xs, ys):"), id="other things"),
+        pytest.param(NET + update("for a in net.parameters():", "        a.data.mul_(2)\n"), id="one model"),
+        pytest.param(NET + "# MoCo\n" + update(), id="a momentum encoder keeps its own statistics"),
+        pytest.param(
+            NET + update("for a, b in zip(ema.state_dict().values(), net.state_dict().values()):"), id="all state"
+        ),
+        pytest.param(
+            NET + PLAIN.replace("Net", "Mlp") + "net, ema = Mlp(), Mlp()\n" + LOOP + "\n    a.data.copy_(b.data)",
+            id="these models have none",
+        ),
+    ],
+)
+def test_silent(text: str) -> None:
+    silent(rule, text)
+
+
+HERE = LOOP + "  # here"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(update(HERE), id="mul_ and add_"),
+        pytest.param(update(HERE, "        a.data = 0.99 * a.data + 0.01 * b.data\n"), id="data is assigned"),
+        pytest.param(update(HERE, "        a.data.copy_(0.9 * a.data + 0.1 * b.data)\n"), id="copy_"),
+        pytest.param(update(HERE, "        a.lerp_(b, 0.01)\n"), id="lerp_"),
+        pytest.param(update(HERE, "        b.data.copy_(a.data)\n"), id="the second is written"),
+        pytest.param(
+            update(HERE.replace("zip(ema", "enumerate(zip(ema").replace("()):", "())):").replace("a, b", "i, (a, b)")),
+            id="enumerated",
+        ),
+        pytest.param(
+            update("for (_, a), (_, b) in zip(ema.named_parameters(), net.named_parameters()):  # here"), id="named"
+        ),
+        pytest.param(
+            update("for a, b in zip(list(ema.parameters()), list(net.module.parameters())):  # here"), id="lists"
+        ),
+        pytest.param(
+            "net, ema = Net(), Net()\nema.load_state_dict(net.state_dict())\nfor epoch in range(9):\n"
+            "    for a, b in zip(ema.parameters(), net.parameters()):  # here\n        a.data.copy_(b.data)",
+            id="at the top level",
+        ),
+    ],
+)
+def test_found(text: str) -> None:
+    fires(rule, NET + text, "warning")
+
+
+def test_a_known_network_with_batch_norm() -> None:
+    text = "from torchvision import models\nnet = models.resnet18()\nema = models.resnet18()\n" + HERE
+    fires(rule, text + "\n    a.data.copy_(b.data)", "warning")
