@@ -38,7 +38,8 @@ def declared_encoding(data: bytes) -> str:
     from tokenize import detect_encoding
 
     try:
-        encoding, _ = detect_encoding(BytesIO(data).readline)
+        # Python ends a line at a lone "\r" too; detect_encoding does not.
+        encoding, _ = detect_encoding(BytesIO(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")).readline)
     except SyntaxError as error:
         raise ValueError(str(error.msg)) from error
     return encoding.removesuffix("-sig")
