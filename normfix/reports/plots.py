@@ -41,7 +41,6 @@ class Outputs:
 class Line:
     """One line of a plot; `style` is the CSS class that gives its colour."""
 
-    name: str
     points: Points
     style: str
 
@@ -66,24 +65,24 @@ def channels(name: str, values: Sequence[float], style: str) -> str:
     log = _spans_decades(shown)
     points = [(place, math.log10(value) if log else value) for place, value in _thinned(shown)]
     label = f"{name} of {len(shown)} channels, sorted: {_text(shown[0])} to {_text(shown[-1])}"
-    return draw([Line(name, points, style)], Frame(label, log=log))
+    return draw([Line(points, style)], Frame(label, log=log))
 
 
-def profile(label: str, series: Mapping[str, Sequence[float | None]], styles: Sequence[str]) -> str:
-    """One number of every norm in the order of execution, a line for each series; gaps where it is not known."""
+def profile(label: str, series: Mapping[str, Sequence[float | None]]) -> str:
+    """One number of every norm in the order of execution, a line for each series (by its class); gaps where unknown."""
     finite = [value for values in series.values() for value in values if value is not None and _is_drawable(value)]
     if not finite:
         return ""
     log = _spans_decades(finite)
     last = max(len(values) for values in series.values()) - 1
     lines = []
-    for (name, values), style in zip(series.items(), styles, strict=True):
+    for style, values in series.items():
         points = [
             (float(place), math.log10(value) if log else value)
             for place, value in enumerate(values)
             if value is not None and _is_drawable(value) and (value > 0 or not log)
         ]
-        lines.append(Line(name, points, style))
+        lines.append(Line(points, style))
     ticks = {0.0: "first norm", float(max(last, 1)): "last"}
     return draw(lines, Frame(label, width=560, height=190, log=log, x_ticks=ticks))
 
@@ -95,7 +94,7 @@ def densities(outputs: Outputs) -> str:
         return ""
     low = min(min(values) for values in sides.values())
     high = max(max(values) for values in sides.values())
-    lines = [Line(name, _histogram(values, low, high), name) for name, values in sides.items()]
+    lines = [Line(_histogram(values, low, high), name) for name, values in sides.items()]
     label = f"values of {outputs.name}, before and after: {_text(low)} to {_text(high)}"
     return draw(lines, Frame(label, x_ticks={low: _text(low), high: _text(high)} if high > low else None))
 
@@ -117,7 +116,7 @@ def draw(lines: Sequence[Line], frame: Frame) -> str:
         add_axis(ticks=list(labels) or [0.0, 1.0], tick_formatter=_formatter(labels))
     for line in lines:
         points = [(across.place(x), up.place(y)) for x, y in line.points]
-        chart.add_line(points, name=line.name, stroke_color=line.style)
+        chart.add_line(points, stroke_color=line.style)
     return _tidied(chart.to_svg_group(width=frame.width, height=frame.height), frame)
 
 
@@ -154,7 +153,7 @@ class _Axis:
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= size)
         step = max(round(step), 1) if log else step
         first = math.ceil(self.low / step - 1e-9)
-        values = [count * step for count in range(first, int(math.floor(self.high / step + 1e-9)) + 1)]
+        values = [count * step for count in range(first, math.floor(self.high / step + 1e-9) + 1)]
         return {self.place(value): _text(10.0**value if log else value) for value in values}
 
 
@@ -213,6 +212,9 @@ def _tidied(group: ElementTree.Element, frame: Frame) -> str:
             element.set(name, _NUMBER.sub(lambda found: f"{float(found.group()):.1f}".removesuffix(".0"), value))
     root.append(group)
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
-    return re.sub(r"<g ?[^>]*/>", "", text).replace('text-anchor="end"', 'class="e"').replace(
-        'text-anchor="middle"', 'class="m"'
-    ).replace(" />", "/>")
+    return (
+        re.sub(r"<g ?[^>]*/>", "", text)
+        .replace('text-anchor="end"', 'class="e"')
+        .replace('text-anchor="middle"', 'class="m"')
+        .replace(" />", "/>")
+    )

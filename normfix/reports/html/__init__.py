@@ -31,7 +31,7 @@ class Document:
     after: LayerGraph | None = None
     """The rewritten network, shown beside the old one."""
     norms: Sequence[Mapping[str, object]] = ()
-    """Rows of the table of norms, by column title; "path" is the module path. Made from `graph` where there are none."""
+    """Rows of the table of norms, by column title; "path" is the module path. Made from `graph` if there are none."""
     rewrite: Rewrite | None = None
     proof: Proof | None = None
     """A proof without a rewrite; else the one of the rewrite is shown."""

@@ -70,9 +70,9 @@ def pictures(layer: Layer | None) -> list[tuple[str, Any]]:
     if layer is None:
         return []
     held = numbers(layer)
-    captions = {"mean": "running mean", "variance": "running variance", "scale": "scale γ/√(var+eps)"}
+    captions = {"mean": "running mean", "variance": "running variance", "scale": "scale gamma / sqrt(var + eps)"}
     if not held.variance:
-        captions["scale"] = "weight γ"
+        captions["scale"] = "weight gamma"
     made = []
     for style in _STYLES:
         values = getattr(held, style)
@@ -89,7 +89,7 @@ def profiles(graph: LayerGraph, table: Table) -> list[tuple[str, Any]]:
     layers = {path: layer for layer in graph.layers for path in (layer.name, *layer.aliases)}
     held = [numbers(layers[row.path]) if row.path in layers else Numbers() for row in table.rows]
     made = []
-    for title, name in (("Running variance", "variance"), ("Scale |γ|/√(var+eps)", "scale")):
+    for title, name in (("Running variance", "variance"), ("Scale |gamma| / sqrt(var + eps)", "scale")):
         values = [[abs(value) for value in getattr(one, name) if math.isfinite(value)] for one in held]
         if sum(map(bool, values)) < 2:
             continue
@@ -98,7 +98,7 @@ def profiles(graph: LayerGraph, table: Table) -> list[tuple[str, Any]]:
             "median": [sorted(one)[len(one) // 2] if one else None for one in values],
             "smallest": [min(one, default=None) for one in values],
         }
-        made.append((title, trusted(plots.profile(title, series, ("largest", "median", "smallest")))))
+        made.append((title, trusted(plots.profile(title, series))))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from normfix.reports import plots
@@ -22,7 +23,8 @@ def render(document: Document) -> str:
     report = document.report or Report()
     proof = document.rewrite.proof if document.rewrite else document.proof
     table = layers.table(document.graph, document.norms, report.findings)
-    graphs = _pictures(document)
+    anchors = {row.path: number for number, row in reversed(list(enumerate(table.rows, 1)))}
+    graphs = _pictures(document, anchors)
     style, script, viz = static("report.css"), static("report.js"), static("viz-global.js")
     return fill(
         "report.html.j2",
@@ -40,6 +42,7 @@ def render(document: Document) -> str:
         trial_titles=proofs.TRIAL_TITLES,
         rewrite=document.rewrite,
         graphs=graphs,
+        anchors=anchors,
         missing=_missing(document.graph),
         most=MOST,
         policy=policy((script, viz) if graphs else (script,), style),
@@ -49,16 +52,16 @@ def render(document: Document) -> str:
     )
 
 
-def _pictures(document: Document) -> list[dict[str, Any]]:
+def _pictures(document: Document, anchors: Mapping[str, int]) -> list[dict[str, Any]]:
     """The data of one graph, or of two side by side; none where no calls are known."""
     found = list(document.report.findings) if document.report else []
     before, after = document.graph, document.after
     if before is None or not before.calls:
         return []
     if after is None or not after.calls:
-        return [picture(before, found, {})]
+        return [picture(before, found, {}, anchors)]
     old, new = differences(before, after)
-    return [picture(before, found, old), picture(after, [], new)]
+    return [picture(before, found, old, anchors), picture(after, [], new, {})]
 
 
 def _missing(graph: LayerGraph | None) -> str:

@@ -34,8 +34,13 @@ class _Box:
     children: list[_Box | Call] = field(default_factory=list)
 
 
-def picture(graph: LayerGraph, findings: Sequence[Finding], marks: Mapping[str, str]) -> dict[str, Any]:
-    """Boxes and nodes, parents first, each with the index of its box. `marks` gives module paths a CSS class."""
+def picture(
+    graph: LayerGraph, findings: Sequence[Finding], marks: Mapping[str, str], rows: Mapping[str, int]
+) -> dict[str, Any]:
+    """Boxes and nodes, parents first, each with the index of its box.
+
+    `marks` gives names of layers a CSS class, `rows` their place in the table of norms.
+    """
     shown = [call for call in graph.calls if call.kind not in _HIDDEN]
     numbers = {id(call): number for number, call in enumerate(shown)}
     worst = severities(findings)
@@ -52,6 +57,7 @@ def picture(graph: LayerGraph, findings: Sequence[Finding], marks: Mapping[str, 
     nodes = [
         {**_node(call, worst, marks), "box": places[id(call)], "inputs": _inputs(call, numbers)}
         | ({"output": True} if id(call) in outputs else {})
+        | ({"row": rows[call.layer.name]} if call.layer.name in rows else {})
         for call in shown
     ]
     return {"name": graph.name, "boxes": boxes, "nodes": nodes, "most": MOST}

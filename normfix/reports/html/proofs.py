@@ -48,9 +48,7 @@ def shown(proof: Proof) -> Shown:
     if proof.level == "none":
         verdict, style = "No proof was asked for", "unproven"
     marks = [_mark(name, getattr(proof, name)) for name in _MEANINGS]
-    trials = [
-        [trial.inputs, *(_number(getattr(trial, title)) for title in TRIAL_TITLES[1:])] for trial in proof.trials
-    ]
+    trials = [[trial.inputs, *(_number(getattr(trial, title)) for title in TRIAL_TITLES[1:])] for trial in proof.trials]
     return Shown(verdict, style, marks, list(proof.notes), trials)
 
 

@@ -41,8 +41,8 @@ def is_norm(call: Call) -> bool:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """`8×64×56×56`."""
-    return "×".join(map(str, shape)) or "scalar"
+    """`8x64x56x56`."""
+    return "x".join(map(str, shape)) or "scalar"
 
 
 def _row(call: Call, graph: LayerGraph, number: int) -> dict[str, object]:
@@ -63,9 +63,8 @@ def _has(call: Call, title: str) -> bool:
 
 
 def _each(call: Call, fact: Callable[[norms.Statistics], str]) -> str:
-    """One text for each set of statistics; a norm that reads stored ones has none."""
-    found = norms.statistics(call.layer, call.input_shape(), bool(known(call.training)))
-    return ", ".join(map(fact, found)) or "stored"
+    """One text for each set of statistics that it takes in training; a frozen norm takes none."""
+    return ", ".join(map(fact, norms.statistics(call.layer, call.input_shape(), training=True))) or "none"
 
 
 def _batch_needed(call: Call) -> str:

@@ -60,10 +60,14 @@
       if (action === "close") { open.clear(); open.add(""); redraw(); }
     });
     for (const canvas of canvases) {
-      canvas.addEventListener("click", (event) => toggle(event.target.closest("[data-path]"), canvas));
+      canvas.addEventListener("click", (event) => {
+        if (canvas.dataset.dragged) event.preventDefault();
+        else toggle(event.target.closest("[data-path]"), canvas);
+      });
       canvas.addEventListener("keydown", (event) => {
         const target = event.target.closest("[data-path]");
         if (target && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); toggle(target, canvas); }
+        delete canvas.dataset.dragged;
         if (event.key === "+") scale(zoom * 1.25);
         if (event.key === "-") scale(zoom / 1.25);
       });
@@ -74,7 +78,7 @@
     }
 
     function toggle(target, canvas) {
-      if (!target || canvas.dataset.dragged) return;
+      if (!target) return;
       const path = target.dataset.path;
       const opening = !open.has(path);
       if (opening) open.add(path); else open.delete(path);
@@ -310,7 +314,8 @@
     const said = [call.kind, call.name, call.shape, call.output && "an output of the network", call.mark,
       call.severity && ["", "has a note", "has a warning", "has an error"][call.severity], call.inputs.includes(-1) && "reads something unknown"];
     const text = said.filter(Boolean).join(", ");
-    return make("g", { class: classes.filter(Boolean).join(" "), tabindex: call.norm ? 0 : -1, role: "img", "aria-label": text }, make("title", {}, text), ...parts);
+    const drawn = make("g", { class: classes.filter(Boolean).join(" "), role: "img", "aria-label": text }, make("title", {}, text), ...parts);
+    return call.row ? make("a", { href: `#norm-${call.row}`, "aria-label": text, draggable: false }, drawn) : drawn;
   }
 
   function button(box, classes, parts, expanded) {
