@@ -1,0 +1,167 @@
+"""NF511 dummy-forward: a probe with made-up input, in training mode, moves the running statistics."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
+from normfix.networks import BATCH_NORMS, contents, is_torch_class, is_unit_test, layer_kind
+from normfix.script import FUNCTIONS, Function, Script
+from normfix.steps import Scope, callee, callers, dotted, position, scope_of, scopes, subject, switch
+
+RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
+MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint".split())
+
+
+@on_script(RULE)
+def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
+    if is_unit_test(script) or "Lazy" in script.text or not any(name in script.text for name in _words()):
+        return
+    for call in script.of_type(ast.Call):
+        if not call.args or not _is_made_up(script, scope_of(script, call), call.args[0]):
+            continue
+        network = _probed_part(script, call) or _probed_model(script, call)
+        if network:
+            yield _problem(script, call, network)
+
+
+def _words() -> list[str]:
+    return [name.partition(".")[2] for name in MAKERS]
+
+
+def _problem(script: Script, call: ast.Call, network: str) -> Problem:
+    site = script.site(call)
+    direct = dotted(call.func) == network
+    around = (InsertStatement(site, f"{network}.eval()"), InsertStatement(site, f"{network}.train()", after=True))
+    return Problem(
+        site,
+        f"`{network}` takes made-up input into its running statistics: this pass runs in training mode, and `no_grad` "
+        "does not stop the update",
+        help=f"Put `{network}.eval()` before the pass and `{network}.train()` after it",
+        remedy=Together(site, around) if direct else None,
+        safety=Safety.UNSAFE if direct else Safety.DISPLAY,
+    )
+
+
+def _is_made_up(script: Script, scope: Scope, value: ast.expr) -> bool:
+    """Is it a tensor of zeros, ones or noise, made here."""
+    for _ in range(3):
+        if isinstance(value, ast.Call):
+            if script.resolve(value.func) in MAKERS:
+                return True
+            inner = value.args[0] if dotted(value.func).endswith("Variable") and value.args else None
+            inner = value.func.value if inner is None and isinstance(value.func, ast.Attribute) else inner
+            if inner is None:
+                return False
+            value = inner
+        elif isinstance(value, ast.Name) and value.id not in scope.parameters():
+            known = scope.value(value.id)
+            if known is None:
+                return False
+            value = known
+        else:
+            return False
+    return False
+
+
+def _probed_part(script: Script, call: ast.Call) -> str:
+    """The part of a module, with batch norm, that a constructor or a helper of it sends the input through."""
+    function, owner = script.function_of(call), script.class_of(call)
+    if function is None or owner is None or not is_torch_class(script, owner) or not _is_construction(script, function):
+        return ""
+    if any(switch(one) for one in scope_of(script, call).calls):
+        return ""
+    normed = _normed_attributes(script, owner)
+    name = dotted(call.func)
+    if name in normed:
+        return name
+    method = callee(script, call)
+    if name == "self" or method is None or script.class_of(method) is not owner:
+        return "self" if name == "self" and normed and _has_forward(owner) else ""
+    used = {dotted(one.func) for one in scopes(script)[method].calls}
+    return next((one for one in sorted(normed) if one in used), "")
+
+
+def _is_construction(script: Script, function: Function) -> bool:
+    """Is it a constructor, or a method that only constructors of this file call."""
+    if function.name == "__init__":
+        return True
+    calls = callers(script, function)
+    return bool(calls) and all(getattr(script.function_of(one), "name", "") == "__init__" for one in calls)
+
+
+def _normed_attributes(script: Script, owner: ast.ClassDef) -> set[str]:
+    """Attributes of a class that hold batch norm."""
+    found: set[str] = set()
+    for method in (scopes(script)[one] for one in owner.body if isinstance(one, FUNCTIONS)):
+        for name, values in method.bound.items():
+            if name.startswith("self.") and any(_holds_batch_norm(script, method, value) for value in values):
+                found.add(name)
+    return found
+
+
+def _holds_batch_norm(script: Script, scope: Scope, value: ast.expr | None) -> bool:
+    if value is None:
+        return False
+    if layer_kind(script, value) in BATCH_NORMS:
+        return True
+    known = contents(script, value)
+    if known.batch_norm:
+        return not known.frozen
+    unpacked = [one.value for one in getattr(value, "args", ()) if isinstance(one, ast.Starred)]
+    lists = [one for star in unpacked if dotted(star) for one in scope.bound.get(dotted(star), ()) if one is not None]
+    return any(layer_kind(script, node) in BATCH_NORMS for one in lists for node in ast.walk(one))
+
+
+def _has_forward(owner: ast.ClassDef) -> bool:
+    return any(isinstance(one, ast.FunctionDef) and one.name == "forward" for one in owner.body)
+
+
+def _probed_model(script: Script, call: ast.Call) -> str:
+    """The model, with batch norm, that is probed here and trained or saved further down in the same scope."""
+    name = dotted(call.func)
+    scope = scope_of(script, call)
+    value = scope.value(name) if name and "." not in name else None
+    if value is None or not contents(script, value).batch_norm or contents(script, value).frozen:
+        return ""
+    earlier = [one for one in scope.calls if position(one) <= position(call)]
+    if any((change := switch(one)) and change.subject in (name, "") for one in earlier if one is not call):
+        changes = [one for one in map(switch, earlier) if one is not None and one.subject in (name, "")]
+        if changes[-1].training is not True:
+            return ""
+    later = [one for one in scope.calls if position(one) > position(call)]
+    used = {_result(script, call)} - {""}
+    if any(_reads(one, used) for one in later if _ends(one) == "backward"):
+        return ""
+    trained = any(_ends(one) == "backward" or (callee(script, one) and _gets(one, name)) for one in later)
+    saved = any(script.resolve(one.func) == "torch.save" and name in ast.unparse(one).split("'")[0] for one in later)
+    return name if (trained or saved) and not _feeds_loss(script, call, used, later) else ""
+
+
+def _result(script: Script, call: ast.Call) -> str:
+    parent = script.parents[call]
+    return dotted(parent.targets[0]) if isinstance(parent, ast.Assign) else ""
+
+
+def _ends(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _gets(call: ast.Call, name: str) -> bool:
+    return any(subject(one) == name for one in (*call.args, *(key.value for key in call.keywords)))
+
+
+def _reads(call: ast.Call, names: set[str]) -> bool:
+    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(call))
+
+
+def _feeds_loss(script: Script, call: ast.Call, used: set[str], later: list[ast.Call]) -> bool:
+    """Is the result more than looked at: handed to a call other than print and the like."""
+    parent = script.parents[call]
+    if isinstance(parent, ast.Call) and dotted(parent.func) != "print":
+        return True
+    return any(
+        _reads(one, used) and dotted(one.func) not in ("print", "len", "type") and _ends(one) not in ("size", "numel")
+        for one in later
+    )

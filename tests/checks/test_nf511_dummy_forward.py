@@ -1,0 +1,112 @@
+"""NF511 dummy-forward: look-alikes first, then the misuse in its spellings."""
+
+import pytest
+from source_findings import NET, PLAIN, fires, report, silent
+
+from normfix.checks import nf511_dummy_forward as rule
+from normfix.findings import Together
+
+FEATURES = "self.features = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))"
+TRAIN = "for x, y in data:\n    F.mse_loss(net(x), y).backward()\n"
+
+
+def init(*lines: str, rest: str = "", features: str = FEATURES) -> str:
+    body = "".join(f"        {line}\n" for line in (features, *lines))
+    return f"class M(nn.Module):\n    def __init__(self):\n        super().__init__()\n{body}{rest}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(init("self.features.eval()", "n = self.features(torch.zeros(1, 3, 9, 9)).numel()"), id="eval"),
+        pytest.param(
+            init("n = self.features(torch.zeros(1, 3, 9, 9)).numel()", features=FEATURES.replace("Batch", "Instance")),
+            id="instance norm",
+        ),
+        pytest.param(
+            init(rest="    def forward(self, x):\n        return self.features(torch.zeros(1, 3, 9, 9))"), id="forward"
+        ),
+        pytest.param(init("self.width = width(torch.zeros(1, 3, 9, 9))"), id="a function that is not seen"),
+        pytest.param(init("self.n = self.features(x).numel()"), id="input that is not made up"),
+        pytest.param(
+            init("n = self.features(torch.zeros(1, 3, 9, 9))", "self.bn = nn.LazyBatchNorm1d()"),
+            id="lazy layers need it",
+        ),
+        pytest.param(
+            NET + "net = Net()\nprint(net(torch.randn(2, 3, 8, 8)).shape)", id="a smoke test and nothing else"
+        ),
+        pytest.param(
+            NET + "net = Net().eval()\ny = net(torch.randn(2, 3, 8, 8))\nnet.train()\n" + TRAIN, id="eval, then train"
+        ),
+        pytest.param(
+            NET + "net = Net()\nF.mse_loss(net(torch.randn(2, 3, 8, 8)), y).backward()", id="made-up training"
+        ),
+        pytest.param(
+            NET + "net = Net()\ny = net(torch.randn(2, 3, 8, 8))\nloss = criterion(y)\nloss.backward()",
+            id="made-up training in steps",
+        ),
+        pytest.param(PLAIN + "net = Net()\nprint(net(torch.randn(2, 8)).shape)\n" + TRAIN, id="no batch norm"),
+        pytest.param(
+            "import pytest\n" + NET + "net = Net()\nprint(net(torch.randn(2, 3, 8, 8)).shape)\n" + TRAIN,
+            id="a unit test",
+        ),
+        pytest.param(
+            NET + "print(Net()(torch.randn(2, 3, 8, 8)).shape)\nnet = Net()\n" + TRAIN, id="a model that is thrown away"
+        ),
+        pytest.param(NET + "net = Net()\ny = net(x)\n" + TRAIN, id="real input"),
+    ],
+)
+def test_silent(text: str) -> None:
+    silent(rule, text)
+
+
+HELPER = """
+    def _size(self, shape):
+        x = torch.zeros(1, *shape)
+        return self.features(x).numel()  # here
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(init("n = self.features(torch.zeros(1, 3, 9, 9)).numel()  # here"), id="zeros"),
+        pytest.param(
+            init("with torch.no_grad():", "    n = self.features(torch.rand(1, 3, 9, 9)).shape[1]  # here"),
+            id="no_grad",
+        ),
+        pytest.param(
+            init("x = torch.randn(2, 3, 9, 9)", "self.n = self.features(x).shape[1]  # here"), id="through a name"
+        ),
+        pytest.param(
+            init("n = self.features(torch.autograd.Variable(torch.ones(1, 3, 9, 9))).numel()  # here"), id="Variable"
+        ),
+        pytest.param(init("n = self.features(torch.zeros(3, 9, 9).unsqueeze(0)).numel()  # here"), id="reshaped"),
+        pytest.param(init("self.n = self._size((3, 9, 9))", rest=HELPER), id="in a helper of the constructor"),
+        pytest.param(
+            init(
+                "n = self.body(torch.zeros(1, 3, 9, 9)).numel()  # here",
+                rest="    def body(self, x):\n        return self.features(x)\n",
+            ),
+            id="through a method",
+        ),
+        pytest.param(
+            NET + "net = Net()\nprint(net(torch.randn(2, 3, 8, 8)).shape)  # here\n" + TRAIN, id="before training"
+        ),
+        pytest.param(
+            NET + "net = Net()\nout = net(torch.randn(2, 3, 8, 8))  # here\nprint(out.shape)\n" + TRAIN, id="kept"
+        ),
+        pytest.param(
+            "from torchvision import models\nnet = models.resnet18()\nnet(torch.zeros(1, 3, 64, 64))  # here\n" + TRAIN,
+            id="a torchvision network",
+        ),
+    ],
+)
+def test_found(text: str) -> None:
+    fires(rule, text, "warning")
+
+
+def test_the_remedy_puts_eval_around_the_pass() -> None:
+    (finding,) = report(rule, init("n = self.features(torch.zeros(1, 3, 9, 9)).numel()")).findings
+    assert isinstance(finding.remedy, Together)
+    assert [part.text for part in finding.remedy.parts] == ["self.features.eval()", "self.features.train()"]  # type: ignore[union-attr]  # both are statements
