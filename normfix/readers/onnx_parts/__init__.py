@@ -1,0 +1,1 @@
+"""The rooms of `readers/onnx_file.py`: stored values, layers, names."""
