@@ -50,6 +50,10 @@ def lint(
         reports = dict(at_once(files, make_work, jobs))
     else:
         reports = dict(in_turn(files, make_work()))
+    if cache and len(files) >= MANY:
+        from normfix.cache import folder, prune
+
+        prune(folder())
     report = Report()
     for file in files:
         report.extend(reports[file])

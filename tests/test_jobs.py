@@ -1,0 +1,111 @@
+"""A worker that crashes or hangs costs one file, and that file is named."""
+
+import gc
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from normfix import lint
+from normfix.findings import Abstention, Report
+from normfix.jobs import MANY, Uncollected, Work, at_once, available, in_turn
+
+FILES = [f"{number}.py" for number in range(40)]
+
+
+def work(path: str) -> Report:
+    return Report(undecided=[Abstention("NF301", path, str(os.getpid()))])
+
+
+def crash(path: str) -> Report:
+    if path in ("0.py", "17.py", "39.py"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work(path)
+
+
+def leave(path: str) -> Report:
+    if path == "17.py":
+        os._exit(3)
+    return work(path)
+
+
+def hang(path: str) -> Report:
+    if path in ("3.py", "17.py"):
+        time.sleep(600)
+    return work(path)
+
+
+def run(job: Work, jobs: int = 3, seconds: float = 60) -> tuple[dict[str, Report], dict[str, str]]:
+    """The reports, and the failures by file."""
+    reports = dict(at_once(FILES, lambda: job, jobs, seconds))
+    return reports, {path: report.errors[0].reason for path, report in reports.items() if report.errors}
+
+
+def test_every_file_has_its_own_report() -> None:
+    reports, failures = run(work)
+    assert not failures
+    assert sorted(reports) == sorted(FILES)
+    assert all(report.undecided[0].where == path for path, report in reports.items())
+    assert os.getpid() not in {int(report.undecided[0].reason) for report in reports.values()}
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 100])
+def test_a_crash_costs_one_file(jobs: int) -> None:
+    reports, failures = run(crash, jobs)
+    assert sorted(reports) == sorted(FILES)
+    reason = "the process that linted this file died (exit code -9)"
+    assert failures == dict.fromkeys(["0.py", "17.py", "39.py"], reason)
+
+
+def test_a_process_that_leaves_costs_one_file() -> None:
+    assert list(run(leave)[1]) == ["17.py"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_hang_costs_one_file(jobs: int) -> None:
+    reports, failures = run(hang, jobs, seconds=1)
+    assert sorted(reports) == sorted(FILES)
+    assert failures == dict.fromkeys(["3.py", "17.py"], "normfix gave up on this file after 1 seconds")
+
+
+def test_no_process_stays_behind_when_the_run_is_given_up() -> None:
+    import multiprocessing
+
+    run = at_once(FILES, lambda: work, 3)
+    next(run)
+    assert multiprocessing.active_children()
+    run.close()  # type: ignore[attr-defined]  # a generator
+    assert not multiprocessing.active_children()
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    for number in range(MANY + 3):
+        body = "model.eval\n" * (number % 3)
+        (tmp_path / f"{number}.py").write_text(f"import torch\nmodel = torch.nn.Linear(1, 1)\n{body}")
+    reports = [lint([str(tmp_path)], jobs=jobs, cache=False) for jobs in (1, 2, 5)]
+    assert len(reports[0].findings) == MANY + 3
+    assert reports[0] == reports[1] == reports[2]
+
+
+def test_garbage_is_collected_as_before_afterwards() -> None:
+    assert gc.isenabled()
+    for path, _ in in_turn(["a.py"], lambda path: Report()):
+        assert path == "a.py"
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_garbage_goes_after_enough_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Uncollected, "BYTES", 10)
+    collected: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(None))
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n")
+    list(in_turn([str(path)] * 4 + ["gone.py"], lambda path: Report()))
+    assert len(collected) == 2
+
+
+def test_available_processors() -> None:
+    assert 1 <= available() <= (os.cpu_count() or 1)
