@@ -17,9 +17,10 @@ from functools import cache
 from importlib import import_module
 
 from normfix.findings import Abstention, Finding, Problem, Report, Severity, place
-from normfix.graph import LayerGraph, Site, Undecided
+from normfix.graph import Call, Layer, LayerGraph, Site, Undecided
 from normfix.records import dataclass, field, replace
 from normfix.script import Script
+from normfix.vocabulary import PSEUDO_KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,11 +180,32 @@ def _subjects(
         about = replace(facts, graph=graph)
         for check in by_subject.get("graph", ()):
             yield check, graph, about
-        for subject, items in (("layer", graph.layers), ("call", graph.calls)):
+        items: dict[str, Mapping[str, Sequence[Layer | Call]]] = {
+            "layer": _by_kind([*graph.layers, *_operations(graph)]),
+            "call": _by_kind(graph.calls),
+        }
+        for subject, kinds in items.items():
             for check in by_subject.get(subject, ()):
-                for item in items:
-                    if not check.kinds or item.kind in check.kinds:
-                        yield check, item, about
+                for kind, group in kinds.items():
+                    if not check.kinds or kind in check.kinds:
+                        for item in group:
+                            yield check, item, about
+
+
+def _by_kind(items: Iterable[Layer] | Iterable[Call]) -> Mapping[str, Sequence[Layer | Call]]:
+    found: dict[str, list[Layer | Call]] = {}
+    for item in items:
+        found.setdefault(item.kind, []).append(item)
+    return found
+
+
+def _operations(graph: LayerGraph) -> Iterator[Layer]:
+    """The layers of functional calls, which nobody constructs."""
+    constructed = {id(layer) for layer in graph.layers}
+    for call in graph.calls:
+        if call.kind not in PSEUDO_KINDS and id(call.layer) not in constructed:
+            constructed.add(id(call.layer))
+            yield call.layer
 
 
 def as_finding(rule: Rule, problem: Problem, path: str) -> Finding:

@@ -67,4 +67,4 @@ def test_every_block_is_a_case(path: Path) -> None:
     """A heading or a fence that is not written as the others are would drop its case in silence."""
     text = path.read_text(encoding="utf-8")
     assert len(cases_of(path)) == text.count("\n### ") == text.count("```") // 2
-    assert len({case.reason for case in cases_of(path)}) == len(cases_of(path))
+    assert len({(case.section, case.reason) for case in cases_of(path)}) == len(cases_of(path))

@@ -39,8 +39,8 @@ def vanishing_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
 
 
 def _is_half(layer: Layer) -> bool:
-    dtypes = {tensor.dtype for tensor in layer.state.values()}
-    return "float16" in dtypes or "float16" in getattr(layer.arguments.get("dtype"), "text", "")
+    written = getattr(layer.arguments.get("dtype"), "text", "").rpartition(".")[2]
+    return written in ("float16", "half") or any(tensor.dtype == "float16" for tensor in layer.state.values())
 
 
 def _has_safe_variance(layer: Layer, facts: Facts) -> bool:
