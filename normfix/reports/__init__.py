@@ -7,7 +7,7 @@ from importlib import import_module
 from normfix.findings import Report
 from normfix.records import dataclass
 
-LINT_FORMATS = ("full", "concise", "json")
+LINT_FORMATS = ("full", "concise", "json", "sarif", "github", "gitlab", "junit")
 
 
 @dataclass(frozen=True, slots=True)
