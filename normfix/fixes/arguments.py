@@ -87,7 +87,7 @@ class Outline:
         if "__normfix_" in self.old:
             raise Refused("the call holds a name that normfix uses itself")
         self.texts: list[str] = []
-        fragment = edited(source.text[: self.end], self._elisions(source, call))[self.start :]
+        fragment = edited(self.old, self._elisions(source, call))
         try:
             self.module = cst.parse_module(f"({fragment})")
         except cst.ParserSyntaxError as error:
@@ -112,7 +112,9 @@ class Outline:
         spans = [source.span(node) for node in (call.func, *values, *(one.value for one in call.keywords))]
         if any(end == self.end for _, end in spans):
             raise Refused("its only argument is a bare generator expression")
-        return [Edit(start, end, self.mark(source.text[start:end]).value) for start, end in spans]
+        return [
+            Edit(start - self.start, end - self.start, self.mark(source.text[start:end]).value) for start, end in spans
+        ]
 
     def _text(self, module: cst.Module) -> str:
         return _MARK.sub(lambda match: self.texts[int(match[1])], module.code[1:-1])

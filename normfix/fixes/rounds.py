@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,9 +40,20 @@ class Fixed:
 @dataclass(slots=True)
 class _Round:
     plans: list[tuple[Unit, Plan]] = field(default_factory=list)
-    spans: list[tuple[Unit, int, int]] = field(default_factory=list)
+    spans: dict[Unit, list[tuple[int, int]]] = field(default_factory=dict)
+    """What the plans touch, in order."""
     findings: list[Finding] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    full: bool = False
+
+    def claim(self, unit: Unit, start: int, end: int) -> bool:
+        """Take the span for one plan; False where another one touches it already."""
+        taken = self.spans.setdefault(unit, [])
+        index = bisect_left(taken, (start, end))
+        if any(start <= last and first <= end for first, last in taken[max(index - 1, 0) : index + 1]):
+            return False
+        taken.insert(index, (start, end))
+        return True
 
 
 def fix_text(text: str, path: str, lint: Lint, *, unsafe: bool = False) -> Fixed:
@@ -106,17 +118,15 @@ def _take(batch: _Round, parsed: Mapping[Unit, Source], finding: Finding, path: 
     origin = origin_of(remedy.site)
     if origin.path != path or origin.cell not in parsed:
         raise Refused(f"it would be fixed in {origin.path}")
-    if any(_of_statements(taken) for taken in batch.findings) or (batch.findings and _of_statements(finding)):
+    if batch.full or (batch.findings and _of_statements(finding)):
         return
     source = parsed[origin.cell]
     made = plan(source, remedy)
     site = source.range(remedy.site)
-    start, end = min(site[0], made.span[0]), max(site[1], made.span[1])
-    if any(unit == origin.cell and start <= last and first <= end for unit, first, last in batch.spans):
-        return
-    batch.plans.append((origin.cell, made))
-    batch.spans.append((origin.cell, start, end))
-    batch.findings.append(finding)
+    if batch.claim(origin.cell, min(site[0], made.span[0]), max(site[1], made.span[1])):
+        batch.plans.append((origin.cell, made))
+        batch.findings.append(finding)
+        batch.full = _of_statements(finding)
 
 
 def _of_statements(finding: Finding) -> bool:

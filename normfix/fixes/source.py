@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -31,7 +32,11 @@ class Source:
         self.text = text
         self.tree = parse(text)
         self.starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
-        self.places = dict(_places(self.tree))
+        self.places: dict[ast.AST, Place] = {}
+        self._starting: dict[int, list[ast.AST]] = {}
+        for node, place in _places(self.tree):
+            self.places[node] = place
+            self._starting.setdefault(getattr(node, "lineno", 0), []).append(node)
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Where the node starts and ends, in characters of the text."""
@@ -63,8 +68,8 @@ class Source:
         """The node of this type that stands exactly at the site."""
         wanted = self.range(site)
         line = origin_of(site).line
-        for node in ast.walk(self.tree):
-            if isinstance(node, kind) and getattr(node, "lineno", 0) == line and self.span(node) == wanted:
+        for node in self._starting.get(line, ()):
+            if isinstance(node, kind) and self.span(node) == wanted:
                 # Before Python 3.12 nodes inside an f-string have made-up positions.
                 if any(isinstance(parent, ast.JoinedStr) for parent in self.ancestors(node)):
                     raise Refused(f"line {line}: it stands inside an f-string")
@@ -74,15 +79,14 @@ class Source:
     def statement(self, site: Site) -> ast.stmt:
         """The smallest statement that holds the site."""
         start, end = self.range(site)
-        found: ast.stmt | None = None
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.stmt):
-                first, last = self.whole_span(node)
-                if first <= start and end <= last:
-                    found = node  # breadth first: a later one lies deeper
-        if found is None:
+        found: ast.AST | None = self.tree
+        smallest: ast.stmt | None = None
+        while found is not None:
+            found = next((one for one in _inner_statements(found) if self._holds(one, start, end)), None)
+            smallest = found or smallest
+        if smallest is None:
             raise Refused(f"line {origin_of(site).line}: no statement stands there")
-        return found
+        return smallest
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """What the node stands in, innermost first."""
@@ -92,7 +96,7 @@ class Source:
 
     def line_around(self, offset: int) -> tuple[int, int]:
         """Start and end of the line that holds the offset, its line break included."""
-        number = max(index for index, start in enumerate(self.starts) if start <= offset)
+        number = bisect_right(self.starts, offset) - 1
         following = self.starts[number + 1 : number + 2]
         return self.starts[number], following[0] if following else len(self.text)
 
@@ -109,6 +113,10 @@ class Source:
         else:
             items = getattr(parent, field)
             items[items.index(node)] = new
+
+    def _holds(self, statement: ast.stmt, start: int, end: int) -> bool:
+        first, last = self.whole_span(statement)
+        return first <= start and end <= last
 
     def _offset(self, line: int, column: int) -> int:
         start = self.starts[line - 1]
@@ -156,3 +164,12 @@ def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, Place]]:
                 for index, item in enumerate(value):
                     if isinstance(item, ast.AST):
                         yield item, (parent, field, index)
+
+
+def _inner_statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """The statements of its bodies, not those inside them."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, (ast.ExceptHandler, ast.match_case)):
+            yield from child.body
