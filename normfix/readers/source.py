@@ -6,11 +6,15 @@ Nothing is imported or executed: the interpreter beside this file follows values
 from __future__ import annotations
 
 import ast
+import re
 
 from normfix.graph import LayerGraph
 from normfix.script import FUNCTIONS, Script
 
 _LIBRARIES = ("torch", "timm", "torchvision")
+_NEWLINES = re.compile("\r\n|\r|\n")
+"""What ends a line for the parser."""
+_WORDS = re.compile(r"\w+")
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -23,19 +27,22 @@ def graphs(script: Script) -> list[LayerGraph]:
     if libraries.isdisjoint(_LIBRARIES) or "norm" not in script.text.lower():
         return []
     from normfix.readers.interpreter.entries import read_block, read_class
-    from normfix.readers.interpreter.scopes import module_scope
+    from normfix.readers.interpreter.run import Memo
     from normfix.readers.interpreter.values import Class, Function
 
-    scope = module_scope(script)
+    memo = Memo()
+    scope = memo.module_of(script)
     found: list[LayerGraph] = []
-    for node in _relevant(script):
+    relevant = _relevant(script)
+    memo.read.update(relevant)
+    for node in relevant:
         if isinstance(node, ast.ClassDef):
-            found.append(read_class(Class(node, scope)))
+            found.append(read_class(Class(node, scope), memo))
         elif _builds(node, script):
-            found.append(read_block(node.name, node.body, scope, Function(node, scope)))
+            found.append(read_block(node.name, node.body, scope, memo, Function(node, scope)))
     statements = [node for node in script.tree.body if not isinstance(node, (*FUNCTIONS, ast.ClassDef))]
     if any(_builds(statement, script) for statement in statements):
-        found.append(read_block("the top level", statements, scope))
+        found.append(read_block("the top level", statements, scope, memo))
     return [graph for graph in found if graph.layers or graph.calls]
 
 
@@ -48,34 +55,19 @@ def _builds(block: ast.stmt, script: Script) -> bool:
 
 
 def _relevant(script: Script) -> list[Definition]:
-    """Top-level classes and functions that have to do with norms: they name one, or one that does
-    uses them, or they use one that does."""
+    """Top-level classes and functions that name a norm, and those that use one of them.
+
+    A block of the file is followed from the class that uses it, one level deep: further away nothing is decided.
+    """
     definitions = [node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
-    names = {node.name: _words(node) for node in definitions}
-    found = {
-        name for name, words in names.items() if any("norm" in script.imports.get(word, word).lower() for word in words)
+    lines = _NEWLINES.split(script.text)
+    words = {node: set(_WORDS.findall("\n".join(_lines(node, lines)))) for node in definitions}
+    norms = {alias for alias, dotted in script.imports.items() if "norm" in dotted.lower()}
+    direct = {
+        node.name for node in definitions if words[node] & norms or any("norm" in word.lower() for word in words[node])
     }
-    while True:
-        more = {name for name, words in names.items() if words & found}
-        if more <= found:
-            break
-        found |= more
-    waiting = list(found)
-    while waiting:
-        for word in names[waiting.pop()]:
-            if word in names and word not in found:
-                found.add(word)
-                waiting.append(word)
-    return [node for node in definitions if node.name in found]
+    return [node for node in definitions if node.name in direct or words[node] & direct]
 
 
-def _words(definition: Definition) -> set[str]:
-    words = {definition.name}
-    for node in ast.walk(definition):
-        if isinstance(node, ast.Name):
-            words.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            words.add(node.attr)
-        elif isinstance(node, ast.ImportFrom):
-            words.update(alias.name for alias in node.names)
-    return words
+def _lines(node: Definition, lines: list[str]) -> list[str]:
+    return lines[node.lineno - 1 : node.end_lineno]

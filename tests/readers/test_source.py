@@ -370,10 +370,10 @@ UNKNOWN = {
     "a parameter": ("self.l = nn.Linear(4, c)", "`c` is a parameter"),
     "a parameter with a default": ("self.l = nn.Linear(4, d)", "`d` is a parameter"),
     "a branch": ("w = 1\nif c:\n    w = 2\nself.l = nn.Linear(4, w)", "depends on a branch"),
-    "a loop": ("w = 1\nfor i in c:\n    w = w + 1\nself.l = nn.Linear(4, w)", ""),
+    "a loop": ("w = 1\nfor i in c:\n    w = w + 1\nself.l = nn.Linear(4, w)", "depends on a branch"),
     "a constant that is set twice": ("self.l = nn.Linear(4, TWICE)", "bound more than once"),
     "options": ("self.l = nn.Linear(4, **c)", "`**c` is passed"),
-    "a spread list": ("self.l = nn.Linear(*c)", ""),
+    "a spread list": ("self.l = nn.Linear(*c)", "what is iterated is not known"),
 }
 
 

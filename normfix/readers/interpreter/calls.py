@@ -99,11 +99,14 @@ def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: 
     if isinstance(callee, Bound):
         return _invoke_bound(run, callee, arguments, node, scope)
     if isinstance(callee, Function):
-        return _followed(run, functions.run_function(run, callee, arguments, node), arguments, node, scope)
+        return _invoke_function(run, callee, arguments, node, scope)
     if isinstance(callee, Method):
         return methods.invoke(run, callee, arguments, node, scope)
     if isinstance(callee, Class):
-        return functions.construct(run, callee, arguments, node, scope)
+        start = len(run.graph.layers)
+        made = functions.construct(run, callee, arguments, node, scope)
+        run.disown(callee.node, start)
+        return made
     if isinstance(callee, Partial):
         return invoke(run, callee.callee, arguments.after(callee.arguments), node, scope)
     if isinstance(callee, Choice):
@@ -116,11 +119,22 @@ def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: 
     return modules.mystery(run, reason, arguments, node, scope)
 
 
+def _invoke_function(run: Run, callee: Function, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    start = len(run.graph.layers)
+    result = functions.run_function(run, callee, arguments, node)
+    if callee.scope.parent is None:
+        run.disown(callee.node, start)
+    return _followed(run, result, arguments, node, scope)
+
+
 def _invoke_bound(run: Run, callee: Bound, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     name = getattr(callee.function.node, "name", "")
     if name in ("forward", "__call__") and "forward" in callee.receiver.content:
         return modules.invoke(run, callee.receiver, arguments, node, scope)
+    start = len(run.graph.layers)
     result = functions.run_function(run, callee.function, arguments, node, callee.receiver)
+    if callee.function.home is not None:
+        run.disown(callee.function.home.node, start)
     return _followed(run, result, arguments, node, scope)
 
 

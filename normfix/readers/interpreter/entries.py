@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
 from normfix.readers.interpreter import attributes, containers, functions, statements
 from normfix.readers.interpreter.kinds import is_module_base
-from normfix.readers.interpreter.run import NORMAL, Run, TooLarge
+from normfix.readers.interpreter.run import NORMAL, Memo, Run, TooLarge
 from normfix.readers.interpreter.values import (
     MODULES,
     NONE,
@@ -43,10 +43,10 @@ _SETTING = (
 """Methods whose names begin so set weights or build layers, and are handed the object for that."""
 
 
-def read_class(cls: Class) -> LayerGraph:
+def read_class(cls: Class, memo: Memo) -> LayerGraph:
     """The graph of one class: its layers, and the calls of its forward and its other methods."""
     graph = LayerGraph(cls.node.name)
-    run = Run(graph)
+    run = Run(graph, memo)
     run.freezing = True
     try:
         _construct_and_call(run, cls)
@@ -56,10 +56,12 @@ def read_class(cls: Class) -> LayerGraph:
     return graph
 
 
-def read_block(name: str, body: Sequence[ast.stmt], scope: Scope, function: Function | None = None) -> LayerGraph:
+def read_block(
+    name: str, body: Sequence[ast.stmt], scope: Scope, memo: Memo, function: Function | None = None
+) -> LayerGraph:
     """The graph of what a function, or the top level of a file, builds."""
     graph = LayerGraph(name)
-    run = Run(graph)
+    run = Run(graph, memo)
     inner = Scope(scope, scope.script, name)
     if function is not None:
         inner.function = function

@@ -23,6 +23,8 @@ from normfix.readers.interpreter.values import (
     join,
 )
 
+NESTED = 1
+"""Objects of the file that are followed into each other."""
 INLINED = 8
 """Functions of the file that are followed into each other."""
 
@@ -151,6 +153,8 @@ def parameters(function: Function, where: str) -> dict[str, Value]:
 
 def construct(run: Run, cls: Class, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     """An object of a class of the file."""
+    if len(run.receivers) > NESTED:
+        return abandon(run, arguments, Unknown(f"`{cls.node.name}` is a block nested too deeply"))
     owner = Instance(cls)
     prepare(owner)
     initialise = initialiser(cls)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
+from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.scopes import module_scope
 from normfix.readers.interpreter.values import (
     MISSING,
@@ -50,11 +51,32 @@ class TooLarge(Exception):
     """A network that takes too long to follow."""
 
 
+class Memo:
+    """What is found out once for a file, whatever number of graphs it gives."""
+
+    def __init__(self) -> None:
+        self.read: set[ast.AST] = set()
+        """Classes and functions that have a graph of their own."""
+        self._modules: dict[int, Scope] = {}
+        self._rounds: dict[Loop, Rounds] = {}
+
+    def module_of(self, script: Script) -> Scope:
+        if id(script) not in self._modules:
+            self._modules[id(script)] = module_scope(script)
+        return self._modules[id(script)]
+
+    def rounds(self, loop: Loop) -> Rounds:
+        if loop not in self._rounds:
+            self._rounds[loop] = Rounds(loop)
+        return self._rounds[loop]
+
+
 class Run:
     """The state that every part of the interpreter shares."""
 
-    def __init__(self, graph: LayerGraph) -> None:
+    def __init__(self, graph: LayerGraph, memo: Memo) -> None:
         self.graph = graph
+        self._memo = memo
         self.depth = 0
         self.steps = 0
         self.looping = 0
@@ -68,15 +90,22 @@ class Run:
         self.containers: list[Container] = []
         self.receivers: list[Instance] = []
         """Objects whose constructors run, innermost last."""
-        self._modules: dict[int, Scope] = {}
         self._forks = 0
         self._journal: list[Changes] = []
 
     def module_of(self, script: Script) -> Scope:
         """The names at the top level of a file."""
-        if id(script) not in self._modules:
-            self._modules[id(script)] = module_scope(script)
-        return self._modules[id(script)]
+        return self._memo.module_of(script)
+
+    def rounds(self, loop: Loop) -> Rounds:
+        """What one round of a loop sets and reads."""
+        return self._memo.rounds(loop)
+
+    def disown(self, definition: ast.AST, start: int) -> None:
+        """Layers from `start` on were made by a class or function; if it has no graph, its other uses are not seen."""
+        if definition not in self._memo.read:
+            for layer in self.graph.layers[start:]:
+                self.escape(layer, Unknown("not every use of what constructs it is read"))
 
     # Changing things, so that a branch can be taken back
 
@@ -271,11 +300,16 @@ def _local(scope: Scope | None, name: str) -> Value | None:
 def _merge(contents: Sequence[object]) -> object:
     if isinstance(contents[0], list):
         return _merge_lists(contents)  # type: ignore[arg-type]  # the contents of one box have one type
+    return _merge_tables(contents)  # type: ignore[arg-type]  # likewise
+
+
+def _merge_tables(tables: Sequence[dict[object, Value]]) -> dict[object, Value]:
     merged: dict[object, Value] = {}
-    for content in contents:
-        for key in content:  # type: ignore[attr-defined]  # likewise
+    for table in tables:
+        for key, value in table.items():
             if key not in merged:
-                merged[key] = join(one.get(key, MISSING) for one in contents)  # type: ignore[attr-defined]
+                same = all(other.get(key) is value for other in tables)
+                merged[key] = value if same else join(other.get(key, MISSING) for other in tables)
     return merged
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from normfix.graph import Call, Layer, Unknown
+from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import attributes, calls, expressions
 from normfix.readers.interpreter.run import DEEPEST, JUMP, LARGEST, NORMAL, Run, TooLarge, is_none, truth
-from normfix.readers.interpreter.scopes import lookup
+from normfix.readers.interpreter.scopes import imported, lookup
 from normfix.readers.interpreter.values import (
     MISSING,
     Box,
@@ -25,6 +25,7 @@ from normfix.readers.interpreter.values import (
     Scope,
     Table,
     Value,
+    flat,
     join,
     tensors,
 )
@@ -235,7 +236,7 @@ def change(run: Run, old: Value, new: Call, scope: Scope) -> None:
 
 def _augmented(run: Run, statement: ast.AugAssign, scope: Scope) -> int:
     target = statement.target
-    old = expressions.evaluate(run, _loaded(target), scope)
+    old = expressions.evaluate(run, target, scope)
     value = expressions.evaluate(run, statement.value, scope)
     if isinstance(old, Items) and old.kind != "tuple" and isinstance(statement.op, ast.Add):
         calls.extend(run, old, expressions.iterated(run, value, statement.value, scope))
@@ -245,10 +246,6 @@ def _augmented(run: Run, statement: ast.AugAssign, scope: Scope) -> int:
         change(run, old, new, scope)
     bind(run, target, new, scope)
     return NORMAL
-
-
-def _loaded(target: ast.expr) -> ast.expr:
-    return target  # Loading does not look at the context of a node.
 
 
 def _expression(run: Run, statement: ast.Expr, scope: Scope) -> int:
@@ -321,7 +318,7 @@ def _for(run: Run, statement: ast.For | ast.AsyncFor, scope: Scope) -> int:
         bind(run, statement.target, value, scope)
         return execute(run, statement.body, scope)
 
-    flags = each(run, items, body, _carried(statement, scope), lambda: _forget(run, statement, scope))
+    flags = each(run, items, body, run.rounds(statement).carries, lambda: _forget(run, statement, scope))
     after = execute(run, statement.orelse, scope) if statement.orelse else NORMAL
     return (flags & JUMP) | after
 
@@ -365,8 +362,6 @@ def _shallow(parts: Sequence[Part]) -> bool:
 
 
 def _any(items: Items) -> list[Value]:
-    from normfix.readers.interpreter.values import flat
-
     found = list(flat(items.content))
     return [*found, items.leaked] if items.leaked is not None else found
 
@@ -405,7 +400,7 @@ def _while(run: Run, statement: ast.While, scope: Scope) -> int:
         expressions.evaluate(run, statement.test, scope)
         return execute(run, statement.body, scope)
 
-    flags = run.repeat(once, _carried(statement, scope))
+    flags = run.repeat(once, run.rounds(statement).carries)
     after = execute(run, statement.orelse, scope) if statement.orelse else NORMAL
     return (flags & JUMP) | after
 
@@ -413,7 +408,7 @@ def _while(run: Run, statement: ast.While, scope: Scope) -> int:
 def _forget(run: Run, statement: ast.For | ast.AsyncFor | ast.While, scope: Scope) -> None:
     """At the head of a loop, what the body assigns may come from the round before."""
     previous = Unknown("the round before may have changed it")
-    for name in _assigned(statement):
+    for name in run.rounds(statement).assigned:
         value = scope.content.get(name)
         if value is None or isinstance(value, (Items, Table, Unknown)):
             if isinstance(value, Items) and value.kind == "tuple":
@@ -422,51 +417,10 @@ def _forget(run: Run, statement: ast.For | ast.AsyncFor | ast.While, scope: Scop
             run.assign(scope, name, previous)
         else:
             run.assign(scope, name, join([value, previous]))
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            box, name = _place(node, scope)
-            if isinstance(box, Instance) and name in box.content and not isinstance(box.content[name], (Items, Table)):
-                run.assign(box, name, join([box.content[name], previous]))
-
-
-def _assigned(statement: ast.For | ast.AsyncFor | ast.While) -> set[str]:
-    names: set[str] = set()
-    for child in statement.body:
-        for node in ast.walk(child):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-    return names
-
-
-def _carried(statement: ast.For | ast.AsyncFor | ast.While, scope: Scope) -> Callable[[str], bool]:
-    """Which names does a round of the loop read before it has set them."""
-    targets = set()
-    if not isinstance(statement, ast.While):
-        targets = {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
-
-    def carried(name: str) -> bool:
-        if name in targets:
-            return False
-        for child in statement.body:
-            if any(isinstance(node, ast.Name) and node.id == name and _reads(node) for node in ast.walk(child)):
-                return True
-            if isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name) and child.target.id == name:
-                return True
-            if isinstance(child, ast.Assign) and any(_is(target, name) for target in child.targets):
-                return False
-        return False
-
-    return carried
-
-
-def _reads(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Load)
-
-
-def _is(target: ast.expr, name: str) -> bool:
-    if isinstance(target, ast.Tuple):
-        return any(_is(part, name) for part in target.elts)
-    return isinstance(target, ast.Name) and target.id == name
+    for node in run.rounds(statement).attributes:
+        box, name = _place(node, scope)
+        if isinstance(box, Instance) and name in box.content and not isinstance(box.content[name], (Items, Table)):
+            run.assign(box, name, join([box.content[name], previous]))
 
 
 def _with(run: Run, statement: ast.With | ast.AsyncWith, scope: Scope) -> int:
@@ -520,8 +474,6 @@ def _define_class(run: Run, statement: ast.ClassDef, scope: Scope) -> int:
 
 
 def _import(run: Run, statement: ast.Import | ast.ImportFrom, scope: Scope) -> int:
-    from normfix.readers.interpreter.scopes import imported
-
     for alias in statement.names:
         name = alias.asname or alias.name.partition(".")[0]
         if name != "*":
@@ -543,4 +495,3 @@ _HANDLERS: dict[type[ast.stmt], Callable[..., int]] = {
     ast.ClassDef: _define_class, ast.Import: _import, ast.ImportFrom: _import, ast.Global: _outer,
     ast.Nonlocal: _outer,
 }  # fmt: skip
-__all__ = ["Layer", "bind", "change", "each", "execute", "narrow"]
