@@ -118,7 +118,7 @@ def contents(script: Script, value: ast.expr | None) -> Contents:
     if is_library_network(name, core):
         return Contents(True, None) if _names_batch_norm(name, core) else UNKNOWN
     if name.startswith("torch.nn."):
-        return _inside(script, [core])
+        return _closure(script, core)
     other = script.sibling(name) if name else None
     definition = _definitions(other).get(name.rpartition(".")[2]) if other is not None else None
     return _closure(other, definition) if other is not None and definition is not None else UNKNOWN
@@ -152,11 +152,11 @@ def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
     return {node.name: node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))}
 
 
-def _closure(script: Script, start: ast.ClassDef | Function) -> Contents:
-    """What a class or function and all that it names in this file holds."""
+def _closure(script: Script, start: ast.AST) -> Contents:
+    """What a class, function or expression and all that it names in this file holds."""
     table = _definitions(script)
     seen: dict[ast.AST, None] = {start: None}
-    todo: list[ast.ClassDef | Function] = [start]
+    todo = [start]
     while todo:
         for node in ast.walk(todo.pop()):
             found = table.get(node.id) if isinstance(node, ast.Name) else None

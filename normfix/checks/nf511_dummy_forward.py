@@ -3,10 +3,11 @@
 import ast
 from collections.abc import Iterator
 
+from normfix.checks._attributes import normed_attributes
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
-from normfix.networks import BATCH_NORMS, contents, is_torch_class, is_unit_test, layer_kind
-from normfix.script import FUNCTIONS, Function, Script
+from normfix.networks import contents, is_torch_class, is_unit_test
+from normfix.script import Function, Script
 from normfix.steps import Scope, callee, callers, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
@@ -72,7 +73,7 @@ def _probed_part(script: Script, call: ast.Call) -> str:
         return ""
     if any(switch(one) for one in scope_of(script, call).calls):
         return ""
-    normed = _normed_attributes(script, owner)
+    normed = normed_attributes(script, owner)
     name = dotted(call.func)
     if name in normed:
         return name
@@ -89,29 +90,6 @@ def _is_construction(script: Script, function: Function) -> bool:
         return True
     calls = callers(script, function)
     return bool(calls) and all(getattr(script.function_of(one), "name", "") == "__init__" for one in calls)
-
-
-def _normed_attributes(script: Script, owner: ast.ClassDef) -> set[str]:
-    """Attributes of a class that hold batch norm."""
-    found: set[str] = set()
-    for method in (scopes(script)[one] for one in owner.body if isinstance(one, FUNCTIONS)):
-        for name, values in method.bound.items():
-            if name.startswith("self.") and any(_holds_batch_norm(script, method, value) for value in values):
-                found.add(name)
-    return found
-
-
-def _holds_batch_norm(script: Script, scope: Scope, value: ast.expr | None) -> bool:
-    if value is None:
-        return False
-    if layer_kind(script, value) in BATCH_NORMS:
-        return True
-    known = contents(script, value)
-    if known.batch_norm:
-        return not known.frozen
-    unpacked = [one.value for one in getattr(value, "args", ()) if isinstance(one, ast.Starred)]
-    lists = [one for star in unpacked if dotted(star) for one in scope.bound.get(dotted(star), ()) if one is not None]
-    return any(layer_kind(script, node) in BATCH_NORMS for one in lists for node in ast.walk(one))
 
 
 def _has_forward(owner: ast.ClassDef) -> bool:

@@ -1,0 +1,75 @@
+"""NF406 hard-coded-mode: `F.batch_norm` whose `training` flag does not follow the mode of its module."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_node
+from normfix.findings import Problem, Safety, SetArgument, Severity
+from normfix.graph import Call, known
+from normfix.networks import argument, is_torch_class
+from normfix.script import Script
+
+RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE | {"pt2"})
+FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")
+"""Parts of names of classes that never use batch statistics, on purpose."""
+
+
+@on_node(RULE, ast.Call)
+def hard_coded_mode(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    """A functional batch norm with running statistics, in a module, whose flag is a literal or left at its default."""
+    script = facts.script
+    if script is None or script.resolve(node.func) != "torch.nn.functional.batch_norm" or not _has_statistics(node):
+        return
+    owner = script.class_of(node)
+    if owner is None or not is_torch_class(script, owner) or any(one in owner.name.lower() for one in FROZEN):
+        return
+    value = argument(node, "batch_norm", "training")
+    if value is not None and not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):
+        return
+    always = value is not None and bool(getattr(value, "value", False))
+    if _chooses(script, node):
+        return
+    given = "`training` is left at its default, False" if value is None else f"`training={script.source(value)}`"
+    effect = "the statistics of each batch, in eval mode too" if always else "the running statistics, in training too"
+    site = script.site(node)
+    position = node.args.index(value) if value in node.args else None
+    yield Problem(
+        site,
+        f"`{script.source(node.func)}` in `{owner.name}` always normalises with {effect}: {given}",
+        help="Pass `training=self.training`",
+        remedy=SetArgument(site, "training", "self.training", position),
+        safety=Safety.UNSAFE,
+    )
+
+
+def _has_statistics(node: ast.Call) -> bool:
+    """Are running statistics passed, so that there is a choice."""
+    if any(one.arg is None for one in node.keywords) or any(isinstance(one, ast.Starred) for one in node.args):
+        return False
+    mean = argument(node, "batch_norm", "running_mean")
+    return mean is not None and not (isinstance(mean, ast.Constant) and mean.value is None)
+
+
+def _chooses(script: Script, node: ast.Call) -> bool:
+    """Does a condition around the call, or an exit before it, ask for the mode."""
+    method = script.function_of(node)
+    if method is None:
+        return True
+    tests = [one.test for one in ast.walk(method) if isinstance(one, ast.If | ast.IfExp)]
+    return any("training" in ast.unparse(test) or "frozen" in ast.unparse(test).lower() for test in tests)
+
+
+@on_call(RULE, ("batch_norm",))
+def mode_of_another(call: Call, facts: Facts) -> Iterator[Problem]:
+    """A functional batch norm that uses batch statistics in a module which is in eval mode."""
+    mean = call.layer.arguments.get("running_mean")
+    if mean is None or mean.value is None or call.layer.training is not False or not known(call.training):
+        return
+    exported = facts.purpose == "inference"
+    yield Problem(
+        call.site,
+        f"`{call.layer.name}` normalises with the statistics of each batch though its module is in eval mode"
+        + ("; the ONNX exporter writes the running statistics instead, without a word" if exported else ""),
+        help="Pass `training=self.training`",
+        severity=Severity.ERROR if exported else Severity.INFO,
+    )

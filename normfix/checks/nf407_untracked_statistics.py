@@ -1,0 +1,60 @@
+"""NF407 untracked-statistics: batch norm without running statistics uses those of the batch in eval mode too."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_node
+from normfix.findings import Problem, Severity
+from normfix.graph import Layer
+from normfix.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
+
+RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE)
+HELP = "Leave `track_running_stats` at True, or use a norm without running statistics, such as group norm"
+ON_PURPOSE = (
+    "maml",
+    "meta",
+    "few_shot",
+    "fewshot",
+    "higher",
+    "functorch",
+    "vmap",
+    "generator",
+    "tent",
+    "opacus",
+    "adapt",
+)
+"""Words of files that want the statistics of the batch at test time, or cannot have buffers."""
+
+
+@on_node(RULE, ast.Call)
+def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    """A batch norm that is constructed with `track_running_stats=False`."""
+    script = facts.script
+    kind = layer_kind(script, node) if script is not None else ""
+    if script is None or kind not in BATCH_NORMS:
+        return
+    value = argument(node, kind, "track_running_stats")
+    if not isinstance(value, ast.Constant) or value.value is not False or is_unit_test(script):
+        return
+    if any(word in script.text.lower() for word in ON_PURPOSE):
+        return
+    yield Problem(
+        script.site(node),
+        f"`{kind}` with `track_running_stats=False` normalises with the statistics of the batch in eval mode too: what "
+        "it gives for one sample depends on the others",
+        help=HELP,
+        severity=Severity.WARNING if facts.purpose == "inference" else Severity.INFO,
+    )
+
+
+@on_layer(RULE, norms.BATCH)
+def untracked_at_inference(layer: Layer, facts: Facts) -> Iterator[Problem]:
+    """A batch norm of a model for inference that holds no running statistics."""
+    if facts.purpose != "inference" or "running_mean" in layer.state or not layer.kind.startswith(("Batch", "Sync")):
+        return
+    yield Problem(
+        layer.site,
+        f"`{layer.name}` has no running statistics: in eval mode, too, it normalises with those of the batch at hand",
+        help=HELP,
+    )

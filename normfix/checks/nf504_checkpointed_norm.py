@@ -1,0 +1,72 @@
+"""NF504 checkpointed-norm: activation checkpointing runs the forward twice, and so updates running statistics twice.
+
+Two updates with momentum m are one with 1 - (1 - m)^2; the momentum 1 - sqrt(1 - m) makes up for it.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.checks._attributes import normed_attributes
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.networks import contents, is_torch_class, is_unit_test
+from normfix.script import Script
+from normfix.steps import dotted, functions, scope_of
+
+RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE)
+CHECKPOINT = "torch.utils.checkpoint."
+AWARE = ("sqrt", "FrozenBatchNorm", "momentum=None", "patch_batchnorm", "BatchNormAux")
+"""Words of code that makes up for the second update, or does not have it."""
+
+
+@on_node(RULE, ast.Call)
+def checkpointed_norm(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    """`torch.utils.checkpoint` over a part of a module that holds batch norm."""
+    script = facts.script
+    if script is None or not node.args or not script.resolve(node.func).startswith(CHECKPOINT):
+        return
+    if is_unit_test(script) or any(word in script.text for word in AWARE):
+        return
+    name = _normed_part(script, node, node.args[0])
+    if name:
+        yield Problem(
+            script.site(node),
+            f"`{name}` holds batch norm and is checkpointed: the backward pass runs it again, so its running "
+            "statistics are updated twice in each step",
+            help="Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out of the checkpoint",
+        )
+
+
+def _normed_part(script: Script, node: ast.Call, target: ast.expr) -> str:
+    """The attribute or name with batch norm that a checkpointed function runs; "" where none is seen."""
+    owner = script.class_of(node)
+    normed = normed_attributes(script, owner) if owner is not None and is_torch_class(script, owner) else set()
+    name = dotted(target)
+    if name in normed:
+        return name
+    if name and "." not in name:
+        for loop in script.ancestors(node, ast.For):
+            held = {dotted(one) for one in ast.walk(loop.iter)}
+            if name in {dotted(one) for one in ast.walk(loop.target)} and held & normed:
+                return sorted(held & normed)[0]
+        value = scope_of(script, node).value(name)
+        if value is not None and contents(script, value).batch_norm:
+            return name
+    body = _body(script, node, target)
+    used = {dotted(one.func) for part in body for one in ast.walk(part) if isinstance(one, ast.Call)}
+    return next((one for one in sorted(normed) if one in used), "")
+
+
+def _body(script: Script, node: ast.Call, target: ast.expr) -> list[ast.AST]:
+    """The code of a lambda, a local function or a method that is checkpointed, and of the methods that it calls."""
+    name = dotted(target)
+    if isinstance(target, ast.Lambda):
+        return [target.body]
+    owner = script.class_of(node)
+    own = [one for one in functions(script) if script.class_of(one) is owner]
+    found: list[ast.AST] = [one for one in own if one.name == name.removeprefix("self.")]
+    value = scope_of(script, node).value(name) if name else None
+    if isinstance(value, ast.Lambda):
+        found.append(value)
+    called = {dotted(one.func) for part in found for one in ast.walk(part) if isinstance(one, ast.Call)}
+    return found + [one for one in own if f"self.{one.name}" in called]

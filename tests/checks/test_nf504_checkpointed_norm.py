@@ -1,0 +1,80 @@
+"""NF504 checkpointed-norm: look-alikes first, then the misuse in its spellings."""
+
+import pytest
+from source_findings import NET, fires, silent
+
+from normfix.checks import nf504_checkpointed_norm as rule
+
+IMPORT = "from torch.utils.checkpoint import checkpoint, checkpoint_sequential\n"
+PART = "self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))"
+
+
+def block(forward: str, part: str = PART, rest: str = "", base: str = "nn.Module") -> str:
+    return (
+        IMPORT + f"class M({base}):\n    def __init__(self):\n        super().__init__()\n        {part}\n"
+        f"    def forward(self, x):\n        {forward}\n{rest}"
+    )
+
+
+CHECKPOINTED = "return checkpoint(self.body, x)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(block("return self.body(x)"), id="not checkpointed"),
+        pytest.param(block(CHECKPOINTED, PART.replace("Batch", "Instance")), id="instance norm"),
+        pytest.param(
+            block(CHECKPOINTED, "self.body = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))"), id="layer norm"
+        ),
+        pytest.param(block(CHECKPOINTED, "self.body = body"), id="a part that is not seen"),
+        pytest.param(
+            block("return checkpoint(self.fc, self.body(x))", PART + "; self.fc = nn.Linear(8, 8)"), id="beside it"
+        ),
+        pytest.param(block(CHECKPOINTED, PART.replace("(8))", "(8, momentum=1 - math.sqrt(0.9)))")), id="made up for"),
+        pytest.param(block(CHECKPOINTED, PART.replace("(8))", "(8, momentum=None))")), id="a cumulative average"),
+        pytest.param(block(CHECKPOINTED).replace(IMPORT, "from lib import checkpoint\n"), id="another checkpoint"),
+        pytest.param("import pytest\n" + block(CHECKPOINTED), id="a unit test"),
+        pytest.param("from torchvision.ops import FrozenBatchNorm2d\n" + block(CHECKPOINTED), id="frozen norms"),
+        pytest.param(block("torch.save(self.body, path)"), id="a checkpoint on disk"),
+    ],
+)
+def test_silent(text: str) -> None:
+    silent(rule, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(block(CHECKPOINTED + "  # here"), id="a part"),
+        pytest.param(
+            block("return torch.utils.checkpoint.checkpoint(self.body, x, use_reentrant=False)  # here"), id="in full"
+        ),
+        pytest.param(block("return checkpoint_sequential(self.body, 2, x)  # here"), id="sequential"),
+        pytest.param(block("return checkpoint(lambda y: self.body(y), x)  # here"), id="a lambda"),
+        pytest.param(
+            block(
+                "return checkpoint(self.inner, x)  # here",
+                rest="    def inner(self, x):\n        return self.body(x)\n",
+            ),
+            id="a method",
+        ),
+        pytest.param(
+            block("def run(y):\n            return self.body(y)\n        return checkpoint(run, x)  # here"),
+            id="a local function",
+        ),
+        pytest.param(
+            NET
+            + block(
+                "for m in self.body:\n            x = checkpoint(m, x)  # here\n        return x",
+                "self.body = nn.ModuleList([Net() for _ in range(3)])",
+            ),
+            id="blocks in a loop",
+        ),
+        pytest.param(
+            block("import torch.utils.checkpoint as cp\n        return cp.checkpoint(self.body, x)  # here"), id="alias"
+        ),
+    ],
+)
+def test_found(text: str) -> None:
+    fires(rule, text, "warning")
