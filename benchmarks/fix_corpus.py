@@ -3,11 +3,14 @@
     python benchmarks/fix_corpus.py FOLDER...      # each folder is one package
 
 For each package: files, files changed, fixes by rule, fixes left; then of the changed files: how many compile, differ
-only in statements that a finding pointed at, and are changed again by a second run (none should be).
+only in statements that a finding pointed at, are changed again by a second run (none should be), and how many of those
+that could be imported before can be imported now.
 """
 
 import ast
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -21,17 +24,17 @@ from normfix.fixes.run import FixedFile
 
 
 def main(folders: list[str]) -> int:
-    print(f"{'package':28} files changed fixes left errors | compile pointed again | rules")
+    print(f"{'package':28} files changed fixes left errors | compile pointed again imports | rules")
     bad = 0
     for folder in map(Path, folders):
         with tempfile.TemporaryDirectory() as scratch:
             copied = Path(scratch) / folder.name
             shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("*.so", "*.bin", "__pycache__"))
-            bad += fixed_package(copied)
+            bad += fixed_package(copied, folder)
     return int(bad > 0)
 
 
-def fixed_package(folder: Path) -> int:
+def fixed_package(folder: Path, original: Path) -> int:
     """Fix one package and print its line; the number of files where something was wrong."""
     count = sum(1 for _ in folder.rglob("*.py"))
     report = linted(folder)
@@ -44,14 +47,17 @@ def fixed_package(folder: Path) -> int:
     left = sum(len(file.left) for file in outcome.files)
     errors = [file for file in outcome.files if file.error]
     second = sum(bool(file.applied) for file in again.files)
+    modules = [Path(file.path).relative_to(folder) for file in changed]
+    before, after = imported(original, modules), imported(folder, modules)
     print(
         f"{folder.name:28} {count:5} {len(changed):7} {rules.total():5} {left:4} {len(errors):6} | "
-        f"{compiled:7} {pointed:7} {second:5} | " + ", ".join(f"{code} {n}" for code, n in sorted(rules.items()))
+        f"{compiled:7} {pointed:7} {second:5} {len(after):3}/{len(before):3} | "
+        + ", ".join(f"{code} {n}" for code, n in sorted(rules.items()))
     )
     for file in errors:
         print(f"    {file.path}: {file.error}")
     sys.stdout.flush()
-    return len(errors) + 2 * len(changed) - compiled - pointed + second
+    return len(errors) + 2 * len(changed) - compiled - pointed + second + len(before - after)
 
 
 def linted(folder: Path) -> Report:
@@ -65,6 +71,35 @@ def compiles(path: Path) -> bool:
         print(f"    {path}: {error}")
         return False
     return True
+
+
+IMPORT = """
+import contextlib, importlib, os, sys
+root, *names = sys.argv[1:]
+sys.path.insert(0, root)
+with contextlib.suppress(ImportError):
+    import timm_shim
+for name in names:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            importlib.import_module(name)
+        print(name)
+    except BaseException as error:
+        print(name, error, file=sys.stderr)
+os._exit(sys.stdout.flush() or 0)
+"""
+
+
+def imported(folder: Path, files: list[Path]) -> set[str]:
+    """Which of these modules of a package can be imported."""
+    root = folder.parent if (folder / "__init__.py").exists() else folder
+    names = [".".join((folder / file).relative_to(root).with_suffix("").parts) for file in files]
+    if not names:
+        return set()
+    command = [sys.executable, "-c", IMPORT, str(root), *(name.removesuffix(".__init__") for name in names)]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
+    return set(done.stdout.split())
 
 
 def only_where_pointed(file: FixedFile, report: Report) -> bool:

@@ -110,12 +110,12 @@ def _fixed_file(path: str, lint: Lint, unsafe: bool, write: bool) -> FixedFile:
 
 
 def _migration(fixed: Sequence[FixedFile]) -> Iterator[str]:
-    for file in fixed:
-        if any(finding.code == "NF301" for finding in file.applied):
-            yield (
-                f"Checkpoints saved before hold the biases of {file.path}: "
-                f"`normfix migrate CHECKPOINT --like {file.path}:MODEL` carries them over"
-            )
+    paths = [file.path for file in fixed if any(finding.code == "NF301" for finding in file.applied)]
+    if paths:
+        yield (
+            "Checkpoints saved before hold the biases that are gone: "
+            f"`normfix migrate CHECKPOINT --like {paths[0] if len(paths) == 1 else 'FILE'}:MODEL` carries them over"
+        )
 
 
 def _count(number: int, what: str) -> str:
