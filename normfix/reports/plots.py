@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
@@ -23,8 +24,6 @@ _LARGEST = 1e300
 """Differences of larger numbers are infinite."""
 _DECADES = 2.0
 """Numbers that span more decades than this are drawn on a logarithmic axis."""
-_KEPT = {"x", "y", "x1", "y1", "x2", "y2", "d", "dy", "transform", "text-anchor", "cx", "cy", "r"}
-_NUMBER = re.compile(r"-?\d+\.\d+")
 Points = Sequence[tuple[float, float]]
 
 
@@ -196,25 +195,57 @@ def _text(value: float) -> str:
 
 
 def _tidied(group: ElementTree.Element, frame: Frame) -> str:
-    """Lines, ticks and labels without fonts, colours and far decimals; a colour that is a word becomes a class."""
-    root = ElementTree.Element("svg", {"class": "plot", "viewBox": f"0 0 {frame.width} {frame.height}", "role": "img"})
-    root.set("aria-label", frame.label)
-    for element in group.iter():
-        if element.tag == "path":
-            element.set("class", f"line {element.get('stroke')}")
-        elif element.tag == "text" and not element.text:
-            element.tag = "g"
-        for name in set(element.attrib) - _KEPT - {"class"} - ({"class"} if element.tag == "g" else set()):
-            del element.attrib[name]
-        if element.tag == "g":
-            element.attrib.pop("class", None)
-        for name, value in element.attrib.items():
-            element.set(name, _NUMBER.sub(lambda found: f"{float(found.group()):.1f}".removesuffix(".0"), value))
-    root.append(group)
-    text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
-    return (
-        re.sub(r"<g ?[^>]*/>", "", text)
-        .replace('text-anchor="end"', 'class="e"')
-        .replace('text-anchor="middle"', 'class="m"')
-        .replace(" />", "/>")
+    """The drawing laid flat: one path for the grid, the labels, one path for each line; classes in place of colours."""
+    parts = _parts(group)
+    grid = "".join(f"M{_at(x1)} {_at(y1)}L{_at(x2)} {_at(y2)}" for x1, y1, x2, y2 in parts.grid)
+    labels = "".join(
+        f'<text x="{_at(x)}" y="{_at(y)}" class="{anchor}">{escape(text)}</text>' for x, y, anchor, text in parts.labels
     )
+    lines = "".join(f'<path class="line {escape(style)}" d="{path}"/>' for style, path in parts.lines)
+    head = (
+        f'<svg class="plot" viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{escape(frame.label)}">'
+    )
+    return f'{head}<path class="grid" d="{grid}"/>{labels}{lines}</svg>'
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    grid: list[tuple[float, float, float, float]]
+    labels: list[tuple[float, float, str, str]]
+    lines: list[tuple[str, str]]
+
+
+def _parts(group: ElementTree.Element) -> _Parts:
+    """What leather drew, moved to where its nested groups put it; without its legend and its background."""
+    found = _Parts([], [], [])
+    todo = [(group, 0.0, 0.0, False)]
+    while todo:
+        element, right, down, in_axis = todo.pop(0)
+        in_axis = in_axis or (element.get("class") or "").startswith("axis")
+        shift = [float(number) for number in re.findall(r"[-\d.]+", element.get("transform") or "0 0")]
+        right, down = right + shift[0], down + shift[1]
+        if element.tag == "line":
+            found.grid.append((*_moved(element, "x1", "y1", right, down), *_moved(element, "x2", "y2", right, down)))
+        elif element.tag == "text" and element.text and in_axis:
+            x, y = _moved(element, "x", "y", right, down)
+            is_left = element.get("text-anchor") == "end"
+            found.labels.append((x, y + (3 if is_left else 8), "e" if is_left else "m", element.text))
+        elif element.tag == "path":
+            found.lines.append((element.get("stroke") or "", _moved_path(element.get("d") or "", right, down)))
+        todo += [(child, right, down, in_axis) for child in element]
+    return found
+
+
+def _moved(element: ElementTree.Element, x: str, y: str, right: float, down: float) -> tuple[float, float]:
+    return float(element.get(x) or 0) + right, float(element.get(y) or 0) + down
+
+
+def _moved_path(path: str, right: float, down: float) -> str:
+    """`M 0 1 L 2 3` moved, without blanks."""
+    words = path.split()
+    steps = zip(words[::3], words[1::3], words[2::3], strict=True)
+    return "".join(f"{step}{_at(float(x) + right)} {_at(float(y) + down)}" for step, x, y in steps)
+
+
+def _at(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

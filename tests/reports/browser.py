@@ -70,7 +70,9 @@ class Browser:
         path.write_bytes(base64.b64decode(_call("GET", f"{self._session}/screenshot")))
 
     def resize(self, width: int, height: int) -> None:
-        self.emulate("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.emulate(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
 
     def _logs(self, kind: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self._post("se/log", {"type": kind})

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HERE = Path(__file__).parent
+_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+}
+"""Control characters, line separators, and those that change the direction of writing."""
 
 
 def fill(template: str, **context: Any) -> str:
@@ -35,15 +39,22 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=visible,
     )
     environment.filters["ticks"] = _ticks
     return environment
+
+
+def visible(value: object) -> object:
+    """A text with what has no shape, or turns the writing round, spelt out: `\\x00`, `\\u202e`."""
+    return value.translate(_UNSEEN) if type(value) is str else value
 
 
 def _ticks(text: str) -> Any:
     """A message with what stands in backticks as code; everything in it is escaped."""
     from markupsafe import Markup, escape
 
+    text = text.translate(_UNSEEN)
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return escape(text)

@@ -14,6 +14,7 @@ from typing import Any
 from normfix import norms
 from normfix.findings import Finding
 from normfix.graph import Call, LayerGraph, Tensor, Undecided, Unknown
+from normfix.reports.html.environment import visible
 from normfix.reports.html.rows import shape_text
 
 MOST = 200
@@ -50,7 +51,8 @@ def picture(
     todo: list[tuple[_Box, int]] = [(_grouped(_tree(graph, shown)), -1)]
     while todo:
         box, parent = todo.pop()
-        boxes.append({"parent": parent, "path": box.path, "name": box.name, "kind": box.kind})
+        plain = {"path": box.path, "name": visible(box.name), "kind": visible(box.kind)}
+        boxes.append({"parent": parent, **plain})
         inner = [child for child in box.children if isinstance(child, _Box)]
         places |= {id(child): len(boxes) - 1 for child in box.children if isinstance(child, Call)}
         todo += [(child, len(boxes) - 1) for child in reversed(inner)]
@@ -133,7 +135,7 @@ def _slice(box: _Box, start: int, children: list[_Box | Call]) -> _Box:
 
 def _node(call: Call, worst: Mapping[str, int], marks: Mapping[str, str]) -> dict[str, Any]:
     name = call.layer.name
-    plain: dict[str, Any] = {"name": name, "kind": call.layer.kind if call.kind != "unknown" else "?"}
+    plain: dict[str, Any] = {"name": visible(name), "kind": "?" if call.kind == "unknown" else visible(call.kind)}
     if not isinstance(call.shape, Unknown):
         plain["shape"] = shape_text(call.shape)
     if call.kind in norms.NORMS:
