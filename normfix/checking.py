@@ -1,4 +1,4 @@
-"""Live checks: a model, and what is planned with it -> its report."""
+"""Live checks and artefacts: a model or a file, and what is planned with it -> its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normfix.selection import selected
 if TYPE_CHECKING:
     from torch import nn
 
-    from normfix.readers.model import Capture
+    from normfix.graph import LayerGraph
 
 PURPOSES = ("training", "inference")
 
@@ -43,15 +43,54 @@ def check(
     from normfix.readers.model import capture
 
     captured = capture(model, example_inputs, example_kwargs)
-    facts = Facts(
-        "model",
-        name or captured.graph.name,
-        purpose=purpose,
-        batch_size=batch_size,
-        world_size=world_size,
-    )
-    report = run_checks(facts, checks, [captured.graph])
-    report.undecided += _unseen(captured, checks, facts)
+    facts = Facts("model", name or captured.graph.name, purpose=purpose, batch_size=batch_size, world_size=world_size)
+    return _report(facts, checks, [captured.graph])
+
+
+def check_file(
+    path: str,
+    shapes: Sequence[Sequence[int]] = (),
+    *,
+    purpose: str | None = None,
+    select: Sequence[str] | None = None,
+    extend_select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+) -> Report:
+    """Find misused norms in an ONNX file, a saved program (.pt2) or a checkpoint, by its suffix.
+
+    `shapes` stands for the inputs of an ONNX file that leaves sizes open. Nothing in the file is executed. Raises
+    UsageError for a file that is missing, cut off, of no known kind, or not what its suffix says.
+    """
+    _require_plan(purpose, None, None)
+    checks = selected(select, extend_select, ignore)
+    from normfix.readers.target import reader_of
+
+    reader = reader_of(path)
+    return _report(Facts(reader, path, purpose=purpose), checks, _graphs(path, reader, shapes))
+
+
+def _graphs(path: str, reader: str, shapes: Sequence[Sequence[int]]) -> list[LayerGraph]:
+    if reader == "onnx":
+        from normfix.readers import onnx_file
+
+        return [onnx_file.read(path, shapes)]
+    if shapes:
+        raise UsageError(f"cannot check `{path}` with example inputs: only a model or an ONNX file takes them")
+    if reader == "pt2":
+        from normfix.readers import program
+
+        return [program.read(path)]
+    if reader == "state":
+        from normfix.readers import checkpoint
+
+        return checkpoint.read(path)
+    raise UsageError(f"cannot check `{path}` as a file: load the model and pass it to `normfix.check`")
+
+
+def _report(facts: Facts, checks: Sequence[Check], graphs: Sequence[LayerGraph]) -> Report:
+    report = run_checks(facts, checks, graphs)
+    for graph in graphs:
+        report.undecided += _unseen(graph, checks, facts)
     return report
 
 
@@ -63,9 +102,9 @@ def _require_plan(purpose: str | None, batch_size: int | None, world_size: int |
             raise UsageError(f"cannot check for the {name} `{value}`: expected a whole number of at least 1")
 
 
-def _unseen(captured: Capture, checks: Iterable[Check], facts: Facts) -> list[Abstention]:
-    """Checks of calls look at nothing where no call is known: each of them says so."""
-    if captured.graph.open is None:
+def _unseen(graph: LayerGraph, checks: Iterable[Check], facts: Facts) -> list[Abstention]:
+    """Checks of calls see too little where not all calls are known: each of them says so."""
+    if graph.open is None:
         return []
     blind = {check.rule.code for check in checks if check.subject == "call" and facts.reader in check.rule.readers}
-    return [Abstention(code, facts.path, captured.graph.open.reason) for code in sorted(blind)]
+    return [Abstention(code, facts.path, graph.open.reason) for code in sorted(blind)]

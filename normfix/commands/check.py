@@ -42,22 +42,24 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from normfix.checking import check
-    from normfix.readers.target import load, parse_inputs
+    from normfix.readers.target import load, parse_inputs, reader_of
 
     inputs = parse_inputs(arguments.input)
-    report = check(
-        load(arguments.target, keywords(arguments.kwargs)),
-        inputs or None,
-        purpose=arguments.purpose,
-        batch_size=arguments.batch_size,
-        world_size=arguments.world_size,
-        select=arguments.select,
-        extend_select=arguments.extend_select or (),
-        ignore=arguments.ignore or (),
-        name=arguments.target,
-    )
-    return options.finish(report, arguments)
+    selection = {
+        "purpose": arguments.purpose,
+        "select": arguments.select,
+        "extend_select": arguments.extend_select or (),
+        "ignore": arguments.ignore or (),
+    }
+    if reader_of(arguments.target) == "model":
+        from normfix.checking import check
+
+        plan = {"batch_size": arguments.batch_size, "world_size": arguments.world_size, "name": arguments.target}
+        model = load(arguments.target, keywords(arguments.kwargs))
+        return options.finish(check(model, inputs or None, **selection, **plan), arguments)
+    from normfix.checking import check_file
+
+    return options.finish(check_file(arguments.target, [one.shape for one in inputs], **selection), arguments)
 
 
 def keywords(text: str | None) -> Mapping[str, Any]:
