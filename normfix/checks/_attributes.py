@@ -18,13 +18,13 @@ def normed_attributes(script: Script, owner: ast.ClassDef) -> set[str]:
 
 
 def _holds_batch_norm(script: Script, scope: Scope, value: ast.expr | None) -> bool:
-    if value is None:
+    if not isinstance(value, ast.Call):
         return False
     if layer_kind(script, value) in BATCH_NORMS:
         return True
     known = contents(script, value)
     if known.batch_norm:
         return not known.frozen
-    unpacked = [one.value for one in getattr(value, "args", ()) if isinstance(one, ast.Starred)]
+    unpacked = [one.value for one in value.args if isinstance(one, ast.Starred)]
     lists = [one for star in unpacked if dotted(star) for one in scope.bound.get(dotted(star), ()) if one is not None]
     return any(layer_kind(script, node) in BATCH_NORMS for one in lists for node in ast.walk(one))

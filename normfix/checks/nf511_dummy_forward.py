@@ -112,7 +112,10 @@ def _probed_model(script: Script, call: ast.Call) -> str:
     used = {_result(script, call)} - {""}
     if any(_reads(one, used) for one in later if _ends(one) == "backward"):
         return ""
-    trained = any(_ends(one) == "backward" or (callee(script, one) and _gets(one, name)) for one in later)
+    again = any(dotted(one.func) == name and one.args and not _is_made_up(script, scope, one.args[0]) for one in later)
+    trained = (again and any(_ends(one) == "backward" for one in later)) or any(
+        callee(script, one) is not None and _gets(one, name) for one in later
+    )
     saved = any(script.resolve(one.func) == "torch.save" and name in ast.unparse(one).split("'")[0] for one in later)
     return name if (trained or saved) and not _feeds_loss(script, call, used, later) else ""
 

@@ -54,6 +54,11 @@ def init(*lines: str, rest: str = "", features: str = FEATURES) -> str:
             NET + "print(Net()(torch.randn(2, 3, 8, 8)).shape)\nnet = Net()\n" + TRAIN, id="a model that is thrown away"
         ),
         pytest.param(NET + "net = Net()\ny = net(x)\n" + TRAIN, id="real input"),
+        pytest.param(
+            NET + "a = Net()\nx = torch.randn(2, 3, 8, 8)\na(x).sum().backward()\ny = a(x)\nprint(y.shape)\n"
+            "b = Net()\nb(x).sum().backward()",
+            id="two networks tried out on made-up data",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
