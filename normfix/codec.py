@@ -22,6 +22,7 @@ def encode(report: Report) -> dict[str, object]:
         "findings": _plain(report.findings),
         "undecided": [[one.code, one.where, one.reason] for one in report.undecided],
         "errors": [[one.path, one.reason] for one in report.errors],
+        "norms": [report.norms, report.decided],
     }
 
 
@@ -33,6 +34,8 @@ def decode(plain: object) -> Report:
             [_finding(one) for one in plain["findings"]],
             [Abstention(*map(_text, one)) for one in plain["undecided"]],
             [Failure(*map(_text, one)) for one in plain["errors"]],
+            norms=int(plain["norms"][0]),
+            decided=int(plain["norms"][1]),
         )
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no report: {error!r}") from error

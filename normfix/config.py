@@ -37,9 +37,21 @@ class Settings:
     """Settings of single rules, by slug."""
 
 
-def settings_for(path: str) -> Settings:
-    """The settings of the nearest pyproject.toml above `path` that has a `[tool.normfix]`. Raises UsageError."""
-    return _nearest(os.path.dirname(os.path.abspath(path)))
+def finder() -> Callable[[str], Settings]:
+    """A function from a path to the settings of the nearest pyproject.toml above it that has a `[tool.normfix]`.
+
+    It reads each file once. Raises UsageError.
+    """
+
+    @cache
+    def nearest(folder: str) -> Settings:
+        found = _read(os.path.join(folder, "pyproject.toml"), named=False)
+        if found is not None:
+            return found
+        parent = os.path.dirname(folder)
+        return Settings() if parent == folder else nearest(parent)
+
+    return lambda path: nearest(os.path.dirname(os.path.abspath(path)))
 
 
 def read(path: str) -> Settings:
@@ -47,15 +59,6 @@ def read(path: str) -> Settings:
     found = _read(os.path.abspath(path), named=True)
     assert found is not None
     return found
-
-
-@cache
-def _nearest(folder: str) -> Settings:
-    found = _read(os.path.join(folder, "pyproject.toml"), named=False)
-    if found is not None:
-        return found
-    parent = os.path.dirname(folder)
-    return Settings() if parent == folder else _nearest(parent)
 
 
 def _read(path: str, named: bool) -> Settings | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from normfix import config, gitignore, patterns
+from normfix import config, patterns
 from normfix.config import Settings
 from normfix.errors import UsageError
+from normfix.gitignore import Ignored
 
 SUFFIXES = (".py", ".pyw", ".ipynb")
 NEVER = tuple(
@@ -21,7 +22,7 @@ NEVER = tuple(
 def find(
     paths: Iterable[str],
     exclude: Sequence[str] = (),
-    settings_of: Callable[[str], Settings] = config.settings_for,
+    settings_of: Callable[[str], Settings] | None = None,
     force_exclude: bool = False,
 ) -> list[str]:
     """Every source file, once, in the order of `paths` and sorted within a directory.
@@ -30,6 +31,7 @@ def find(
     not exist, and for a directory without any Python file.
     """
     found: dict[str, str] = {}
+    settings_of = settings_of or config.finder()
     for path in paths:
         for file in _files(path, exclude, settings_of, force_exclude):
             found.setdefault(os.path.abspath(file), file)
@@ -41,22 +43,22 @@ def _files(
 ) -> Iterable[str]:
     if not os.path.lexists(path):
         raise UsageError(f"cannot read `{path}`: no such file or directory")
-    if force_exclude and _left_out(path, exclude, settings_of(path), patterns.under):
+    if force_exclude and left_out(path, exclude, settings_of(path), patterns.under):
         return ()
     return _walk(path, exclude, settings_of) if os.path.isdir(path) else [path]
 
 
 def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Settings]) -> Iterator[str]:
     barren = True
-    absolute = os.path.abspath(top)
+    ignored = Ignored(top)
     for parent, folders, files in os.walk(top):
         settings = settings_of(os.path.join(parent, "*"))
 
         def stays(name: str, folder: bool, parent: str = parent, settings: Settings = settings) -> bool:
             path = os.path.join(parent, name)
-            if _left_out(path, exclude, settings, patterns.matches):
+            if left_out(path, exclude, settings, patterns.matches):
                 return False
-            return not gitignore.ignored(os.path.abspath(path), folder, absolute)
+            return not ignored(path, folder)
 
         folders[:] = sorted(name for name in folders if stays(name, True))
         sources = sorted(name for name in files if name.endswith(SUFFIXES))
@@ -69,12 +71,13 @@ def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Setting
         raise UsageError(f"no Python file or notebook in the directory `{top}`")
 
 
-def _left_out(
+def left_out(
     path: str,
     exclude: Sequence[str],
     settings: Settings,
     match: Callable[[str, str, tuple[str, ...]], bool],
 ) -> bool:
+    """Do `exclude` or the settings leave out a path, as `match` (of `patterns`) understands them."""
     configured = NEVER if settings.exclude is None else settings.exclude
     if match(path, settings.root or "", (*configured, *settings.extend_exclude)):
         return True

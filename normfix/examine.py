@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from normfix import engine, sources
 from normfix.engine import UNREADABLE_FILE, UNUSED_SUPPRESSION, Facts
 from normfix.findings import Failure, Finding, Report
+from normfix.graph import Layer, LayerGraph, Undecided
 from normfix.readers.siblings import Siblings
 from normfix.records import dataclass, field
 from normfix.script import Script
@@ -67,7 +68,9 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
     if siblings is not None:
         siblings.attach(script)
     script.graphs = graphs(script)
-    return _run(script, plan)
+    report = _run(script, plan)
+    report.norms, report.decided = _count_norms(script.graphs)
+    return report
 
 
 def _run(script: Script, plan: Plan) -> Report:
@@ -118,3 +121,26 @@ def _describe(error: Exception) -> str:
         trace = trace.tb_next
     place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
     return f"{type(error).__name__}: {error}{place}"
+
+
+def _count_norms(graphs: Sequence[LayerGraph]) -> tuple[int, int]:
+    """How many norm layers a source constructs, and how many of them are understood in full."""
+    from normfix.norms import NORMS
+
+    understood: dict[object, bool] = {}
+    for graph in graphs:
+        for layer in graph.layers:
+            if layer.kind in NORMS:
+                place = layer.site.origin or layer
+                understood[place] = understood.get(place, False) or _is_understood(layer, graph)
+    return len(understood), sum(understood.values())
+
+
+def _is_understood(layer: Layer, graph: LayerGraph) -> bool:
+    try:
+        for name in layer.arguments:
+            layer.value(name)
+        calls = graph.calls_of(layer)
+        return layer.incomplete is None and bool(calls) and all(call.producer() for call in calls)
+    except Undecided:
+        return False

@@ -222,12 +222,21 @@ class Report:
     errors: list[Failure] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     """Texts that no file holds (standard input, an editor's buffer), by path: for code frames."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences about the run, beside what it found."""
+    norms: int = 0
+    """Norm layers that were seen in source."""
+    decided: int = 0
+    """Those of them of which it is known what they are made of, and what feeds them."""
 
     def extend(self, other: Report) -> None:
         self.findings += other.findings
         self.undecided += other.undecided
         self.errors += other.errors
         self.sources |= other.sources
+        self.notes += other.notes
+        self.norms += other.norms
+        self.decided += other.decided
 
 
 def place(site: Site, path: str) -> tuple[str, Origin | None]:

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+Kept = tuple[tuple[str, "GitIgnoreSpec"], ...]
 
-def ignored(path: str, folder: bool, top: str) -> bool:
-    """Would git leave out this absolute path. `top` is the folder that was named: it counts, even if ignored itself."""
-    for base, spec in _chain(os.path.dirname(path), top):
-        verdict = spec.check_file(os.path.relpath(path, base) + ("/" if folder else "")).include
-        if verdict is not None:
-            return verdict
+
+class Ignored:
+    """What git would leave out below one folder that was named: it counts itself, even if it is ignored."""
+
+    def __init__(self, top: str) -> None:
+        self._top = os.path.abspath(top)
+        self._chains: dict[str, Kept] = {}
+
+    def __call__(self, path: str, folder: bool) -> bool:
+        """Is the file or folder at this path left out."""
+        return _verdict(os.path.abspath(path), folder, self._chain(os.path.dirname(os.path.abspath(path))))
+
+    def _chain(self, folder: str) -> Kept:
+        """The patterns that hold in a folder, and where they are kept: those that win first."""
+        if folder not in self._chains:
+            own = _own(folder)
+            parent = os.path.dirname(folder)
+            if parent != folder and not os.path.exists(os.path.join(folder, ".git")):
+                above = self._chain(parent)
+                own += () if folder == self._top and _verdict(folder, True, above) else above
+            self._chains[folder] = own
+        return self._chains[folder]
+
+
+def _verdict(path: str, folder: bool, chain: Kept) -> bool:
+    for base, spec in chain:
+        included = spec.check_file(os.path.relpath(path, base) + ("/" if folder else "")).include
+        if included is not None:
+            return included
     return False
 
 
-@cache
-def _chain(folder: str, top: str) -> tuple[tuple[str, GitIgnoreSpec], ...]:
-    """The patterns that hold in a folder, and where they are kept: those that win first."""
+def _own(folder: str) -> Kept:
     files = (os.path.join(folder, ".gitignore"), os.path.join(folder, ".git", "info", "exclude"))
-    own = tuple((folder, _parse(file)) for file in files if os.path.isfile(file))
-    parent = os.path.dirname(folder)
-    if parent == folder or os.path.exists(os.path.join(folder, ".git")):
-        return own
-    if folder == top and ignored(folder, True, ""):
-        return own
-    return own + _chain(parent, top)
+    return tuple((folder, _parse(file)) for file in files if os.path.isfile(file))
 
 
 def _parse(path: str) -> GitIgnoreSpec:

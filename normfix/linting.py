@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -26,14 +27,16 @@ def lint(
     config: str | None = None,
     exclude: Sequence[str] = (),
     force_exclude: bool = False,
+    baseline: str | None = None,
     jobs: int | None = None,
     cache: bool = True,
 ) -> Report:
     """Lint files and directories. `select` and its kin take codes, beginnings of codes, and slugs.
 
     `config` is a TOML file to read in place of the nearest pyproject.toml; `exclude` are patterns of files and folders
-    to leave out, even files that `paths` names where `force_exclude` is set. Many files are linted by `jobs` processes
-    (None: one for each processor), and their reports kept in a cache.
+    to leave out, even files that `paths` names where `force_exclude` is set. `baseline` is a file that
+    `normfix baseline write` made: what it holds is not reported, and what is gone is dropped from it. Many files are
+    linted by `jobs` processes (None: one for each processor), and their reports kept in a cache.
 
     A file that cannot be read is a finding of that file (NF902); when no file can be read, there is an error too.
     Raises UsageError for a path that does not exist, a directory without Python files, an unknown rule, and a
@@ -57,7 +60,11 @@ def lint(
     report = Report()
     for file in files:
         report.extend(reports[file])
-    return _judge(report, len(files))
+    judge(report, len(files))
+    known = baseline or baseline_of(config)
+    if known is not None:
+        _leave_out(known, report, files, plan_of)
+    return report
 
 
 def lint_source(
@@ -93,7 +100,22 @@ def _work(plan_of: Callable[[str], Plan], cached: bool) -> Callable[[str], Repor
     return lambda path: examine_file(path, plan_of(path), siblings, cache)
 
 
-def _judge(report: Report, files: int) -> Report:
+def baseline_of(config: str | None) -> str | None:
+    """The baseline that the configuration of the working folder names. Raises UsageError."""
+    settings = settings_source(config)("pyproject.toml")
+    return None if settings.baseline is None else os.path.join(settings.root, settings.baseline)
+
+
+def _leave_out(file: str, report: Report, files: Iterable[str], plan_of: Callable[[str], Plan]) -> None:
+    from normfix.baseline import Baseline
+
+    known = Baseline.read(file)
+    gone = known.shrink(known.apply(report), files, lambda path: plan_of(path).codes)
+    if gone:
+        report.notes.append(f"{gone} of the findings in `{file}` are gone, and were dropped from it")
+
+
+def judge(report: Report, files: int) -> Report:
     """One unreadable file among others is its own finding; a run that could read nothing could not run."""
     unread = [finding for finding in report.findings if finding.code == UNREADABLE_FILE.code]
     if files and len(unread) == files:

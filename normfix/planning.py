@@ -52,7 +52,7 @@ def planner(words: Words, settings_of: Callable[[str], Settings]) -> Callable[[s
 def settings_source(path: str | None) -> Callable[[str], Settings]:
     """Where the settings of a file come from: the configuration that was named, or the nearest. Raises UsageError."""
     if path is None:
-        return config.settings_for
+        return config.finder()
     named = config.read(path)
     return lambda _: named
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,66 @@ def test_an_interrupt_is_silent() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
+
+
+class Bytes:
+    """Standard input that holds these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = BytesIO(data)
+
+
+STDIN = {
+    "clean": (CLEAN.encode(), [], 0, "Nothing found"),
+    "a misuse": (MISUSE.encode(), [], 1, "<stdin>:4:5"),
+    "a misuse with a name": (MISUSE.encode(), ["--stdin-filename", "src/a.py"], 1, "4 |     model.eval"),
+    "a name that is ignored": (MISUSE.encode(), ["--stdin-filename", "ignored.py"], 0, "Nothing found"),
+    "an encoding": ("# coding: latin-1\n'é'\n".encode("latin-1"), [], 0, "Nothing found"),
+    "a syntax error": (b"x = (\n", [], 2, "NF902"),
+    "a notebook": (b'{"cells": []}', ["--stdin-filename", "a.ipynb"], 0, "Nothing found"),
+    "left out": (
+        MISUSE.encode(),
+        ["--force-exclude", "--exclude", "src", "--stdin-filename", "src/a.py"],
+        0,
+        "Nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("data, arguments, code, printed", STDIN.values(), ids=STDIN)
+def test_standard_input(
+    data: bytes,
+    arguments: list[str],
+    code: int,
+    printed: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "pyproject.toml").write_text("[tool.normfix.per-file-ignores]\n'ignored.py' = ['NF4']\n")
+    monkeypatch.setattr(sys, "stdin", Bytes(data))
+    assert cli.main(["lint", "-", *arguments]) == code
+    assert printed in capsys.readouterr().out
+
+
+def test_standard_input_goes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lint", "-", "a.py"]) == 2
+    assert capsys.readouterr().err == "error: cannot lint standard input (`-`) and files in one run\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "lint" in script
+    assert "extend-select" in script
+
+
+def test_statistics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "net.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"
+        "        self.a = nn.BatchNorm2d(8)\n        self.b = nn.BatchNorm2d(width)\n\n"
+        "    def forward(self, x):\n        return self.b(self.a(x).relu())\n"
+    )
+    assert cli.main(["lint", "net.py", "--statistics", "--output-format", "concise"]) == 0
+    assert "1 of 2 norm layers are understood in full" in capsys.readouterr().out

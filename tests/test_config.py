@@ -13,9 +13,6 @@ MISUSE = "import torch\n\ndef f(model: torch.nn.Module):\n    model.eval\n"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose pyproject.toml is written by the test, linted from its root."""
-    from normfix import config
-
-    config._nearest.cache_clear()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").write_text(MISUSE)

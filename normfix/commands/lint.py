@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from normfix.commands import fixing, options
+from normfix.errors import UsageError
 from normfix.findings import Report
 from normfix.reports import LINT_FORMATS
 
@@ -18,6 +19,10 @@ def add_parser(subparsers: options.Subparsers) -> None:
     group.add_argument(
         "--exclude", type=options.codes, action="extend", metavar="PATTERNS", help="leave out these files and folders"
     )
+    group.add_argument(
+        "--stdin-filename", default="<stdin>", metavar="PATH", help="what `-`, standard input, is called"
+    )
+    group.add_argument("--baseline", metavar="FILE", help="leave out what this file of `normfix baseline write` holds")
     group.add_argument("--force-exclude", action="store_true", help="leave them out even where a PATH names them")
     fixing.add_fixes(parser)
     options.add_verdict(parser)
@@ -32,20 +37,52 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = settings_source(arguments.config)("pyproject.toml")
     arguments.fail_on = arguments.fail_on or settings.fail_on
-    report = lint(
-        arguments.paths or ["."],
-        select=arguments.select,
-        extend_select=arguments.extend_select or (),
-        ignore=arguments.ignore or (),
-        config=arguments.config,
-        exclude=arguments.exclude or (),
-        force_exclude=arguments.force_exclude,
-        jobs=arguments.jobs,
-        cache=not arguments.no_cache,
+    report = (
+        _from_stdin(arguments)
+        if "-" in arguments.paths
+        else lint(
+            arguments.paths or ["."],
+            select=arguments.select,
+            extend_select=arguments.extend_select or (),
+            ignore=arguments.ignore or (),
+            config=arguments.config,
+            exclude=arguments.exclude or (),
+            force_exclude=arguments.force_exclude,
+            baseline=arguments.baseline,
+            jobs=arguments.jobs,
+            cache=not arguments.no_cache,
+        )
     )
     if fixing.wanted(arguments):
         return fixing.finish(report, arguments, lambda text, path: _again(text, path, arguments))
     return options.finish(report, arguments)
+
+
+def _from_stdin(arguments: argparse.Namespace) -> Report:
+    """The report of the text on standard input, under the name it is given."""
+    import sys
+
+    from normfix.linting import judge
+    from normfix.sources import decode
+
+    if len(arguments.paths) > 1:
+        raise UsageError("cannot lint standard input (`-`) and files in one run")
+    path = arguments.stdin_filename
+    if arguments.force_exclude and not _is_wanted(path, arguments):
+        return Report()
+    try:
+        text = decode(sys.stdin.buffer.read(), path)
+    except ValueError as error:
+        raise UsageError(f"cannot decode standard input: {error}") from error
+    return judge(_again(text, path, arguments), 1)
+
+
+def _is_wanted(path: str, arguments: argparse.Namespace) -> bool:
+    from normfix.discovery import left_out
+    from normfix.patterns import under
+    from normfix.planning import settings_source
+
+    return not left_out(path, arguments.exclude or (), settings_source(arguments.config)(path), under)
 
 
 def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:

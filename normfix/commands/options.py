@@ -72,6 +72,8 @@ def finish(report: Report, arguments: argparse.Namespace) -> int:
 
     shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout))
     sys.stdout.write(render(report, arguments.output_format, shown))
+    for note in report.notes:
+        sys.stderr.write(f"note: {note}\n")
     said = {(finding.path, finding.message) for finding in report.findings}
     for failure in report.errors:
         if (failure.path, failure.reason) not in said:

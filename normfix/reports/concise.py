@@ -71,4 +71,8 @@ def printable(text: str) -> str:
 def _statistics(report: Report) -> list[str]:
     counts = Counter((finding.code, finding.slug) for finding in report.findings)
     width = len(str(max(counts.values(), default=0)))
-    return [f"{count:>{width}}  {code}  {slug}" for (code, slug), count in counts.most_common()]
+    lines = [f"{count:>{width}}  {code}  {slug}" for (code, slug), count in counts.most_common()]
+    if report.norms:
+        share = f"{report.decided} of {report.norms} norm layers"
+        lines.append(f"{share} are understood in full: their arguments, and what feeds them")
+    return lines
