@@ -198,10 +198,9 @@ def bases(cls: Class) -> list[str]:
     for one in lineage(cls):
         for base in one.node.bases:
             node = base.value if isinstance(base, ast.Subscript) else base
-            if isinstance(node, ast.Name) and isinstance(value := lookup(one.scope, node.id), Class):
+            if isinstance(node, ast.Name) and isinstance(lookup(one.scope, node.id), Class):
                 continue
-            value = _dotted(node, one.scope)
-            found.append(value)
+            found.append(_dotted(node, one.scope))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import attributes, expressions, methods, modules
@@ -16,8 +17,10 @@ from normfix.readers.interpreter.values import (
     Constant,
     Container,
     Dotted,
+    Fork,
     Instance,
     Items,
+    Part,
     Partial,
     Passed,
     Repeat,
@@ -36,7 +39,14 @@ _SILENT = frozenset(
     int hash open input vars property object ValueError RuntimeError TypeError AssertionError KeyError Exception
     NotImplementedError bytes""".split()
 )
-_PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "abs": abs, "round": round}
+_PLAIN: dict[str, Callable[..., object]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": bool,
+    "abs": abs,
+    "round": round,
+}
 _LONGEST = 64
 
 
@@ -126,11 +136,9 @@ def _enumerate(items: Items, start: Value) -> Value:
     return numbered
 
 
-def _numbered(parts: list[object]) -> list[object]:
-    from normfix.readers.interpreter.values import Fork
-
+def _numbered(parts: Sequence[Part]) -> list[Part]:
     place = Unknown("it counts the rounds of a loop")
-    found: list[object] = []
+    found: list[Part] = []
     for part in parts:
         if isinstance(part, Fork):
             found.append(Fork([_numbered(alternative) for alternative in part.alternatives]))
@@ -221,7 +229,7 @@ def _extreme(run: Run, name: str, given: list[Value], arguments: Arguments, node
     values = given[0].plain() if len(given) == 1 and isinstance(given[0], Items) else given
     numbers = [one.value for one in values or () if isinstance(one, Constant) and isinstance(one.value, (int, float))]
     if values and len(numbers) == len(values) and not arguments.keywords:
-        return Constant({"min": min, "max": max, "sum": sum}[name](numbers))
+        return Constant(min(numbers) if name == "min" else max(numbers) if name == "max" else sum(numbers))
     return Unknown("it is a computed value")
 
 
@@ -277,11 +285,9 @@ def copied(run: Run, value: Value) -> Value:
     return value if isinstance(value, (Call, Submodule)) else Unknown("it is a copy")
 
 
-def _copied_part(run: Run, part: object) -> object:
-    from normfix.readers.interpreter.values import Fork
-
+def _copied_part(run: Run, part: Part) -> Part:
     if isinstance(part, Fork):
         return Fork([[_copied_part(run, one) for one in alternative] for alternative in part.alternatives])
     if isinstance(part, Repeat):
         return Repeat([_copied_part(run, one) for one in part.parts])
-    return copied(run, part)  # type: ignore[arg-type]  # neither Fork nor Repeat is left
+    return copied(run, part)

@@ -237,7 +237,7 @@ def append(run: Run, container: Container, value: Value, name: object = None) ->
 def extend(run: Run, items: Items, more: Items) -> None:
     """Add the elements of one list to another."""
     run.touch(items)
-    items.content += more.content  # type: ignore[operator,assignment]  # a list while it is built
+    items.content += more.content
     items.leaked = items.leaked or more.leaked
     if items.leaked is not None:
         for part in flat(more.content):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from normfix import vocabulary
 from normfix.graph import Argument, Layer, Site, Unknown
@@ -35,18 +36,15 @@ def unknown(run: Run, reason: str, name: str, arguments: Arguments, node: ast.AS
     return built
 
 
-def arguments_of(
-    names: list[str] | tuple[str, ...] | object, arguments: Arguments
-) -> tuple[dict[str, Argument], Unknown | None]:
+def arguments_of(names: Sequence[str], arguments: Arguments) -> tuple[dict[str, Argument], Unknown | None]:
     """Arguments by parameter name. What cannot be matched makes the result incomplete."""
-    parameters = list(names)  # type: ignore[call-overload]  # a sequence of names
     made: dict[str, Argument] = {}
     incomplete = arguments.unread
     for index, passed in enumerate(arguments.positional):
         if passed.position is None:
             break
-        if index < len(parameters):
-            made[parameters[index]] = argument(passed, index)
+        if index < len(names):
+            made[names[index]] = argument(passed, index)
         else:
             incomplete = incomplete or Unknown("more arguments are passed than it has parameters")
     for name, passed in arguments.keywords.items():

@@ -6,7 +6,7 @@ import ast
 import operator
 from collections.abc import Callable, Sequence
 
-from normfix.graph import Call, Layer, Unknown
+from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import attributes, calls, statements
 from normfix.readers.interpreter.kinds import OPERATORS, SEVERAL
 from normfix.readers.interpreter.run import DEEPEST, LARGEST, NORMAL, Run, TooLarge, is_none, truth
@@ -27,15 +27,14 @@ from normfix.readers.interpreter.values import (
     Value,
     flat,
     join,
-    options,
     tensors,
 )
 
-_ARITHMETIC: dict[type[ast.operator], Callable[[object, object], object]] = {
+_ARITHMETIC: dict[type[ast.operator], Callable[..., object]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
 }  # fmt: skip
-_COMPARISONS: dict[type[ast.cmpop], Callable[[object, object], object]] = {
+_COMPARISONS: dict[type[ast.cmpop], Callable[..., object]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }  # fmt: skip
@@ -116,8 +115,8 @@ def operate(run: Run, op: ast.operator, left: Value, right: Value, node: ast.AST
 def _arithmetic(op: ast.operator, left: object, right: object) -> Value:
     compute = _ARITHMETIC.get(type(op))
     numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
-    if isinstance(op, ast.Pow) and numbers and abs(left) < 1024 and abs(right) < 16:  # type: ignore[arg-type]
-        compute = operator.pow
+    if isinstance(op, ast.Pow) and isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        compute = operator.pow if abs(left) < 1024 and abs(right) < 16 else None
     if compute is None or not (numbers or (isinstance(left, str) and isinstance(right, str) and len(left) < 200)):
         return Unknown("it is not plain arithmetic")
     try:
@@ -328,9 +327,10 @@ def _sliced(run: Run, value: Value, bounds: list[Value], node: ast.AST, scope: S
         items = value.children.items
     if isinstance(items, Items):
         plain = items.plain()
-        numbers = [one.value for one in bounds if isinstance(one, Constant)]
-        if plain is not None and len(numbers) == 3 and all(one is None or isinstance(one, int) for one in numbers):
-            part = Items(plain[slice(*numbers)], items.kind)
+        places = [one.value for one in bounds if isinstance(one, Constant)]
+        numbers = [place for place in places if place is None or isinstance(place, int)]
+        if plain is not None and len(numbers) == 3:
+            part = Items([*plain[slice(*numbers)]], items.kind)
         else:
             part = Items([Repeat([join(flat(items.content))])], items.kind) if items.content else Items([])
             part.leaked = items.leaked
@@ -392,7 +392,7 @@ def _comprehension(run: Run, node: ast.ListComp | ast.GeneratorExp | ast.SetComp
     def add() -> int:
         value = evaluate(run, node.elt, inner)
         run.touch(found)
-        found.content.append(value)  # type: ignore[union-attr]  # a list while it is built
+        found.content.append(value)
         return NORMAL
 
     _generate(run, node.generators, inner, add)
@@ -470,12 +470,11 @@ def _yielded(run: Run, node: ast.Yield | ast.YieldFrom | ast.Await, scope: Scope
     return Unknown("it comes from outside")
 
 
-_HANDLERS: dict[type[ast.AST], Callable[[Run, object, Scope], Value]] = {
+_HANDLERS: dict[type[ast.AST], Callable[..., Value]] = {
     ast.Constant: _constant, ast.Name: _name, ast.Attribute: _attribute, ast.Call: _call, ast.BinOp: _binary,
     ast.UnaryOp: _unary, ast.Compare: _compare, ast.BoolOp: _boolean, ast.IfExp: _conditional, ast.List: _list,
     ast.Set: _list, ast.Tuple: _tuple, ast.Dict: _dict, ast.Subscript: _subscript, ast.Slice: _slice,
     ast.ListComp: _comprehension, ast.GeneratorExp: _comprehension, ast.SetComp: _comprehension,
     ast.DictComp: _dict_comprehension, ast.Lambda: _lambda, ast.JoinedStr: _formatted, ast.NamedExpr: _named,
     ast.Starred: _starred, ast.Yield: _yielded, ast.YieldFrom: _yielded, ast.Await: _yielded,
-}  # type: ignore[dict-item]  # fmt: skip  # each handler takes the node of its own type
-__all__ = ["Layer", "elements", "evaluate", "item", "iterated", "lose", "operate", "options"]
+}  # fmt: skip

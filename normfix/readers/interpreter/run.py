@@ -115,7 +115,7 @@ class Run:
             changes = self._journal[-1]
             if id(box) not in changes:
                 changes[id(box)] = (box, box.content)
-                box.content = box.content.copy()  # type: ignore[assignment]  # a copy has the type of its original
+                box.content = box.content.copy()
 
     def assign(self, box: Scope | Instance, name: str, value: Value) -> None:
         self.touch(box)
@@ -151,7 +151,7 @@ class Run:
         after: Changes = {}
         for key, (box, content) in before.items():
             after[key] = (box, box.content)
-            box.content = content  # type: ignore[assignment]  # it is the box's own content
+            box.content = content
         return after, flag
 
     def repeat(self, body: Callable[[], int], carried: Callable[[str], bool]) -> int:
@@ -172,7 +172,7 @@ class Run:
                 box.content = self._grown(box, content)  # type: ignore[arg-type]  # a list holds parts
             else:
                 names = carried if isinstance(box, Scope) else None
-                box.content = self._changed(box.content, content, names)  # type: ignore[assignment,arg-type]
+                box.content = self._changed(box.content, content, names)  # type: ignore[arg-type]  # a dict by names
         return flag | NORMAL
 
     def _grown(self, box: Items, after: list[Part]) -> list[Part]:

@@ -11,7 +11,6 @@ from normfix.readers.interpreter.run import DEEPEST, JUMP, LARGEST, NORMAL, Run,
 from normfix.readers.interpreter.scopes import imported, lookup
 from normfix.readers.interpreter.values import (
     MISSING,
-    Box,
     Choice,
     Class,
     Constant,
@@ -199,9 +198,9 @@ def _store(run: Run, target: ast.Subscript, value: Value, scope: Scope) -> None:
     elif isinstance(owner, Table) and isinstance(index, Constant) and isinstance(index.value, (str, int)):
         run.touch(owner)
         owner.content[index.value] = value
-    elif isinstance(owner, Items) and (plain := owner.plain()) is not None and _inside(index, plain):
+    elif isinstance(owner, Items) and (place := _place_in(owner, index)) is not None:
         run.touch(owner)
-        owner.content[index.value] = value  # type: ignore[union-attr,call-overload]  # an int, as just tested
+        owner.content[place] = value
     else:
         why = Unknown("it is stored under an index that is not known")
         run.escape(value, why)
@@ -211,27 +210,25 @@ def _store(run: Run, target: ast.Subscript, value: Value, scope: Scope) -> None:
             calls.unsettle(run, owner, why)
 
 
-def _inside(index: Value, plain: Sequence[object]) -> bool:
-    return isinstance(index, Constant) and isinstance(index.value, int) and -len(plain) <= index.value < len(plain)
+def _place_in(items: Items, index: Value) -> int | None:
+    """The place that an index stands for in a list of known elements."""
+    plain = items.plain()
+    if plain is None or not isinstance(index, Constant) or not isinstance(index.value, int):
+        return None
+    return index.value if -len(plain) <= index.value < len(plain) else None
 
 
 def change(run: Run, old: Value, new: Call, scope: Scope) -> None:
     """An operation in place: every name for the old tensor now stands for the new one."""
     at: Scope | None = scope
-    boxes: list[Box] = []
     while at is not None and at.parent is not None:
-        boxes.append(at)
+        for name, value in list(at.content.items()):
+            if value is old:
+                run.assign(at, name, new)
+            elif isinstance(value, Items) and any(one is old for one in value.content):
+                run.touch(value)
+                value.content = [new if one is old else one for one in value.content]
         at = at.parent
-    boxes += [value for box in list(boxes) for value in box.content.values() if isinstance(value, Items)]  # type: ignore[union-attr]
-    for box in boxes:
-        if isinstance(box, Items):
-            if any(one is old for one in box.content):
-                run.touch(box)
-                box.content = [new if one is old else one for one in box.content]
-        else:
-            for name, value in list(box.content.items()):  # type: ignore[union-attr]  # a scope
-                if value is old:
-                    run.assign(box, name, new)  # type: ignore[arg-type]  # a scope
 
 
 def _augmented(run: Run, statement: ast.AugAssign, scope: Scope) -> int:
@@ -435,7 +432,7 @@ def _try(run: Run, statement: ast.Try, scope: Scope) -> int:
     def body() -> int:
         return execute(run, [*statement.body, *statement.orelse], scope)
 
-    handlers = [lambda handler=handler: _handler(run, statement, handler, scope) for handler in statement.handlers]  # type: ignore[misc]
+    handlers = [lambda handler=handler: _handler(run, statement, handler, scope) for handler in statement.handlers]
     flags = run.fork([body, *handlers]) if handlers else body()
     if statement.finalbody:
         return (flags & JUMP) | execute(run, statement.finalbody, scope)
@@ -459,7 +456,7 @@ def _match(run: Run, statement: ast.Match, scope: Scope) -> int:
         return execute(run, statement.cases[index].body, scope)
 
     indices = range(len(statement.cases))
-    return run.fork([*(lambda index=index: case(index) for index in indices), lambda: NORMAL])  # type: ignore[misc]
+    return run.fork([*(lambda index=index: case(index) for index in indices), lambda: NORMAL])
 
 
 def _define(run: Run, statement: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> int:
