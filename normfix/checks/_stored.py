@@ -19,5 +19,8 @@ def holds_statistics(layer: Layer) -> bool:
 
 
 def is_trained(layer: Layer) -> bool:
-    """Have scale or shift left their initial values, so that somebody trained or loaded this norm."""
-    return any(value != 1 for value in values(layer, "weight")) or any(value != 0 for value in values(layer, "bias"))
+    """Do the shifts differ by channel, as only training makes them: scales may be drawn at random, or zero, at first.
+
+    A norm without shifts is judged by its scales.
+    """
+    return len(set(values(layer, "bias" if "bias" in layer.state else "weight"))) > 1

@@ -16,7 +16,7 @@ def untrained_statistics(layer: Layer, facts: Facts) -> Iterator[Problem]:
     """Mean all 0 and variance all 1 are initial values: eval mode then does not normalise.
 
     `num_batches_tracked` says nothing: converted weights leave it at 0. A fresh model that is about to be trained has
-    these values too, so in a model without a declared purpose the scale or shift must have been trained.
+    these values too, so in a model without a declared purpose the shifts must have been trained.
     """
     if facts.purpose == "training" or not holds_statistics(layer):
         return
@@ -28,7 +28,7 @@ def untrained_statistics(layer: Layer, facts: Facts) -> Iterator[Problem]:
     yield Problem(
         layer.site,
         f"`{layer.name}` has the running statistics it was built with, mean 0 and variance 1"
-        + (", but its scale and shift were trained" if trained else ""),
+        + (", but its shift was trained" if trained else ""),
         help="Load the buffers too, or run some training batches through the model in train mode",
         severity=Severity.ERROR if trained else Severity.WARNING,
     )
