@@ -1,0 +1,73 @@
+"""The rule pages as a site."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jinja2")
+
+from normfix.engine import EVERYWHERE, Rule, rules
+from normfix.errors import UsageError
+from normfix.findings import Severity
+from normfix.pages import page
+from normfix.reports.html import site
+
+RULES = [
+    Rule("NF301", "bias-<b>", Severity.ERROR, EVERYWHERE),
+    Rule("NF999", "last", Severity.INFO, EVERYWHERE, enabled=False),
+]
+TEXT = """# title (NF301)
+
+It **is**.
+
+<script>pwned()</script>
+
+## Bad
+
+```python
+x < 1
+```
+
+[a](javascript:pwned())
+"""
+
+
+def test_missing_markdown_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "markdown_it", None)
+    with pytest.raises(UsageError, match=r"pip install \"normfix\[html\]\""):
+        site.render(RULES, lambda rule: TEXT)
+
+
+def test_a_folder_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "site").write_text("")
+    with pytest.raises(UsageError, match="cannot make the folder"):
+        site.write(tmp_path / "site", RULES, lambda rule: TEXT)
+
+
+def test_markdown_becomes_html_and_html_stays_text() -> None:
+    made = site.render(RULES[:1], lambda rule: TEXT)
+    assert "It <strong>is</strong>." in made
+    assert '<pre><code class="language-python">x &lt; 1\n</code></pre>' in made
+    assert "&lt;script&gt;pwned()&lt;/script&gt;" in made
+    assert 'href="javascript:' not in made
+    assert "bias-&lt;b&gt;" in made
+    assert made.count("<h1>") == 2
+
+
+def test_one_file_links_within_itself(tmp_path: Path) -> None:
+    site.write(tmp_path / "rules.html", RULES, lambda rule: TEXT)
+    made = (tmp_path / "rules.html").read_text()
+    assert 'href="#NF301"' in made
+    assert '<article id="NF301">' in made
+
+
+def test_a_folder_holds_a_page_for_each_rule(tmp_path: Path) -> None:
+    chosen = list(rules().values())
+    site.write(tmp_path / "site", chosen, lambda rule: page(rules()["NF301"]))
+    names = {f"{rule.code}-{rule.slug}.html" for rule in chosen}
+    assert {path.name for path in (tmp_path / "site").iterdir()} == {"index.html", *names}
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert all(f'href="{name}"' in index for name in names)
