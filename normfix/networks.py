@@ -124,6 +124,12 @@ def contents(script: Script, value: ast.expr | None) -> Contents:
     return _closure(other, definition) if other is not None and definition is not None else UNKNOWN
 
 
+def defined(script: Script, name: str) -> Contents:
+    """What the class or function of this name, at the top level of the file, holds."""
+    definition = _definitions(script).get(name)
+    return _closure(script, definition) if definition is not None else UNKNOWN
+
+
 def is_library_network(name: str, call: ast.Call) -> bool:
     """Is this a call that builds a network of a known library, in training mode."""
     return name.startswith(LIBRARIES) or (name == "torch.hub.load" and "vision" in _first_string(call))

@@ -1,0 +1,82 @@
+"""NF509 accumulated-batches: gradient accumulation enlarges the batch for the optimizer, not for batch norm."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.checks._loaders import batch_size, feeds_training, loaders
+from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.findings import Problem, Severity
+from normfix.networks import batch_normed_networks, contents, is_unit_test
+from normfix.script import Script
+from normfix.steps import effects, loops
+
+RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)
+SMALL = 8
+
+
+@on_script(RULE)
+def accumulated_batches(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A loop that calls backward() each time and step() every few times, over a network with batch norm."""
+    if ".backward(" not in script.text or "%" not in script.text or is_unit_test(script):
+        return
+    for branch in script.of_type(ast.If):
+        if (
+            not _is_every_few(branch.test)
+            or not _calls(branch.body, "step")
+            or not _calls_backward_before(script, branch)
+        ):
+            continue
+        name = _network(script)
+        if name:
+            tiny = _tiny(script)
+            yield Problem(
+                script.site(branch.test),
+                f"`{name}` holds batch norm, whose statistics are those of each small batch: accumulating gradients "
+                "enlarges the batch for the optimizer only" + (f" (batches of {tiny})" if tiny else ""),
+                help="Count the samples of one forward pass as the batch of the norms, or use group norm",
+                severity=Severity.WARNING if tiny else Severity.INFO,
+            )
+
+
+def _is_every_few(test: ast.expr) -> bool:
+    """Does a test hold every few steps: `(i + 1) % steps == 0`."""
+    return any(
+        isinstance(node, ast.Compare) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mod)
+        for node in ast.walk(test)
+    )
+
+
+def _calls(body: list[ast.stmt], name: str) -> bool:
+    """Does the body call `optimizer.step()`, or `scaler.step(optimizer)`, and clear the gradients."""
+    calls = [node for part in body for node in ast.walk(part) if isinstance(node, ast.Call)]
+    names = [node.func.attr for node in calls if isinstance(node.func, ast.Attribute)]
+    return name in names and "zero_grad" in names and "backward" not in names
+
+
+def _calls_backward_before(script: Script, branch: ast.If) -> bool:
+    """Is backward() called in every round of the loop around, outside the branch."""
+    around = loops(script, branch)
+    parent = script.parents[branch]
+    return (
+        bool(around)
+        and parent is around[0]
+        and any(
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
+            for part in around[0].body
+            if part is not branch
+            for node in ast.walk(part)
+        )
+    )
+
+
+def _network(script: Script) -> str:
+    for name, value, scope in batch_normed_networks(script):
+        modes = effects(script, scope, name)
+        if not contents(script, value).frozen and (modes.trains or not modes.evals):
+            return name
+    return ""
+
+
+def _tiny(script: Script) -> int:
+    sizes = [size[0] for one in loaders(script) if (size := batch_size(script, one)) and feeds_training(script, one)]
+    return sizes[0] if len(sizes) == 1 and 0 < sizes[0] <= SMALL else 0

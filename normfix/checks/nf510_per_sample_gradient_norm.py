@@ -1,0 +1,50 @@
+"""NF510 per-sample-gradient-norm: batch norm where every sample needs a gradient of its own (DP-SGD, vmap)."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.findings import Problem, Severity
+from normfix.networks import contents, is_unit_test, network_of
+from normfix.script import Script
+from normfix.steps import subject
+
+RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE)
+PRIVATE = frozenset({"make_private", "make_private_with_epsilon"})
+REPAIRS = ("ModuleValidator.fix", "convert_batchnorm_modules", "replace_all_batch_norm_modules_", "batch_norm_without")
+FUNCTIONAL = ("torch.func.functional_call", "torch.func.stack_module_state", "functorch.make_functional")
+FUNCTIONAL_BUFFERS = "functorch.make_functional_with_buffers"
+
+
+@on_script(RULE)
+def per_sample_gradient_norm(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A network with batch norm that is handed to Opacus, or made functional for vmap."""
+    if is_unit_test(script) or any(word in script.text for word in REPAIRS):
+        return
+    private = "opacus" in script.text
+    for call in script.of_type(ast.Call):
+        model = _private_model(call) if private else None
+        if model is None and "vmap" in script.text and script.resolve(call.func) in (*FUNCTIONAL, FUNCTIONAL_BUFFERS):
+            model, private_here = (call.args[0] if call.args else None), False
+        else:
+            private_here = model is not None
+        name = subject(model) if model is not None else ""
+        if not name or not contents(script, network_of(script, call, name)).batch_norm:
+            continue
+        if not private_here and f"{name}.eval()" in script.text:
+            continue
+        yield Problem(
+            script.site(call),
+            f"`{name}` holds batch norm, which mixes the samples of a batch: there is no gradient for a single one"
+            + (", and Opacus refuses it" if private_here else ", and vmap cannot update its buffers"),
+            help="Use group norm (`normfix swap --to group`)",
+            severity=Severity.ERROR if private_here else Severity.INFO,
+        )
+
+
+def _private_model(call: ast.Call) -> ast.expr | None:
+    """The model of `engine.make_private(module=model, ...)`, `GradSampleModule(model)`, `PrivacyEngine(model, ...)`."""
+    last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if last in PRIVATE:
+        return next((one.value for one in call.keywords if one.arg == "module"), call.args[0] if call.args else None)
+    return call.args[0] if last in ("GradSampleModule", "PrivacyEngine") and call.args else None
