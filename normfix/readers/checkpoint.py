@@ -51,10 +51,19 @@ def _state_dicts(path: str) -> list[tuple[str, dict[str, Tensor]]]:
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: _lazy(path, name, file.get_slice(name)) for name in file.keys()}  # noqa: SIM118  # no mapping
+        with safe_open(path, framework="pt"):
+            # Opening checks that header and data fit; the header itself is read at once, not name by name.
+            header = _header(path)
     except (SafetensorError, OSError) as error:
         raise UsageError(f"cannot read `{path}`: it is no safetensors file, or cut off ({error})") from error
+    return {name: _lazy(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
+
+
+def _header(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header: Mapping[str, Any] = json.loads(file.read(length))
+        return header
 
 
 _DTYPES = {
@@ -63,7 +72,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def _lazy(path: Path, name: str, piece: Any) -> Tensor:
+def _lazy(path: Path, name: str, entry: Mapping[str, Any]) -> Tensor:
     """One tensor of a safetensors file: shape and dtype from its header, elements on demand."""
 
     def values() -> list[float]:
@@ -71,8 +80,8 @@ def _lazy(path: Path, name: str, piece: Any) -> Tensor:
             plain: list[float] = file.get_tensor(name).to(torch.float64).flatten().tolist()
             return plain
 
-    dtype = str(piece.get_dtype())
-    return Tensor(tuple(piece.get_shape()), _DTYPES.get(dtype, dtype.lower()), "cpu", values, names=(name,))
+    dtype = str(entry["dtype"])
+    return Tensor(tuple(entry["shape"]), _DTYPES.get(dtype, dtype.lower()), "cpu", values, names=(name,))
 
 
 def _sharded(path: Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs here
 
 from normfix import graph
