@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from normfix import norms
 from normfix.checks._loaders import batch_size, feeds_training, loaders, unbatches
+from normfix.checks._modes import example_batch, frozen
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity, Transform
 from normfix.graph import LayerGraph, Undecided
@@ -17,6 +18,7 @@ from normfix.steps import dotted, effects
 
 RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers=SOURCE | LIVE)
 SEVERE, SMALL = 2, 8
+MEASURED = ((2, 34.7), (4, 27.3), (8, 24.8))
 HELP = (
     "Train with more samples per device, synchronise the norms over devices, freeze them, or use group norm "
     "(`normfix swap --to group`)"
@@ -47,27 +49,35 @@ def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem]:
 
 @on_graph(RULE)
 def tiny_declared_batch(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
-    """Batch norms of a model whose training run was declared to have few samples per device."""
-    size = facts.batch_size
-    if size is None or facts.purpose == "inference":
+    """Batch norms of a model whose training run has few samples per device: as declared, else as in the example."""
+    if facts.purpose != "training" and (facts.purpose == "inference" or facts.batch_size is None):
         return
-    every = [layer for layer in graph.layers if layer.kind in norms.BATCH]
-    # A model that is handed over in eval mode as a whole will be put in training mode for its training run.
-    found = [layer for layer in every if layer.training is not False] or every
-    synced = [layer for layer in found if layer.kind in ("SyncBatchNorm", "timm.SyncBatchNormAct")]
-    seen = size * (facts.world_size or 1) if synced and len(synced) == len(found) else size
-    if not found or not 0 < seen <= SMALL:
+    found = [layer for layer in graph.layers if layer.kind in norms.BATCH and not frozen(layer, facts)]
+    if not found:
         return
-    first, others = found[0], len(found) - 1
+    size = facts.batch_size if facts.batch_size is not None else example_batch(facts)
+    seen = {layer: size * (facts.world_size or 1 if layer.kind in norms.SYNCHRONISED else 1) for layer in found}
+    small = [layer for layer in found if 0 < seen[layer] <= SMALL]
+    if not small:
+        return
+    first, others = small[0], len(small) - 1
     also = f" and {others} other batch norm{'s' * (others > 1)}" if others else ""
     yield Problem(
         first.site,
-        f"`{first.name}`{also} would take their statistics from {_samples(seen)} at a time",
+        f"`{first.name}`{also} would take {'their' if others else 'its'} statistics from {_samples(seen[first])} at a "
+        f"time: {_evidence(seen[first])}",
         help=HELP,
-        severity=Severity.WARNING if seen <= SEVERE else Severity.INFO,
+        severity=Severity.WARNING if seen[first] <= SEVERE else Severity.INFO,
         remedy=Transform(first.site, "swap"),
         safety=Safety.UNSAFE,
+        related=[("also takes its statistics from this batch", layer.site) for layer in small[1:4]],
     )
+
+
+def _evidence(size: int) -> str:
+    """What is known about the nearest batch size that was measured."""
+    measured, error = next((batch, error) for batch, error in MEASURED if size <= batch)
+    return f"a ResNet-50 errs {error} % on ImageNet at {measured} per device, 23.6 % at 32"
 
 
 def _samples(count: int) -> str:
