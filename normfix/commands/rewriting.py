@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from normfix.commands import options
+from normfix.commands import options, pages
 from normfix.errors import UsageError
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ def add_result(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prove", choices=LEVELS, default="full", help="how much to prove (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     parser.add_argument("--certificate", metavar="FILE", help="write the proof, with hashes and versions, as JSON")
+    options.add_html(parser)
     options.add_format(parser)
 
 
@@ -81,6 +82,7 @@ def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple
         done = rewrite(model, inputs)
     except ProofFailed as failed:
         _print(arguments, {"applied": [], "refused": [], "proof": failed.proof.as_dict()}, str(failed.proof))
+        pages.proven(arguments, failed.proof)
         return 1
     if arguments.output and not arguments.dry_run:
         saving.save(done.model, arguments.output, inputs, {})
@@ -88,6 +90,7 @@ def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple
         from normfix.transforms.certificate import write
 
         write(arguments.certificate, done, model, inputs)
+    pages.rewritten(arguments, model, inputs, done)
     _print(arguments, done.as_dict(), str(done) + _wrote(arguments))
     return 0
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.utils._pytree import tree_map
 
 from normfix.proof import runtime
 from normfix.proof.artefacts import InRuntime
@@ -46,18 +47,20 @@ class Proving:
             return
         self._dtype = coarsest(copied)
         evidence = self._evidence
-        evidence.plain = self._run(copied)
+        evidence.plain = self._run(copied) if self._dtype != torch.float64 else self._run_narrowed(copied)
         if self.level == "full":
             evidence.exported = self._deploy(program or copied)
         evidence.exact = self._run_float64(copied.double())
         if redo is not None:
             evidence.redone = self._run_float64(redo(copied))
 
-    def new(self, model: nn.Module) -> None:
-        """Observe the new model, which is left as it is."""
+    def new(self, model: nn.Module, training: bool | None = None) -> None:
+        """Observe the new model, which is left as it is; in train or eval mode where one is asked for."""
         if self.level == "none":
             return
         copied = copy_of(model)
+        if training is not None:
+            copied.train(training)
         evidence = self._evidence
         evidence.rewritten = self._run(copied)
         if evidence.exported is not None:
@@ -75,6 +78,15 @@ class Proving:
 
     def _run(self, model: nn.Module) -> list[Result]:
         return self._timed("formula", lambda: [run(model, family.args, family.kwargs) for family in self._families])
+
+    def _run_narrowed(self, model: nn.Module) -> list[Result]:
+        """A float64 model shows no rounding of its own; what float32 makes of it tells how it is conditioned."""
+        self._dtype = torch.float32
+        narrow = copy_of(model).float()
+        return self._timed(
+            "formula",
+            lambda: [run(narrow, *tree_map(_narrow, (family.args, dict(family.kwargs)))) for family in self._families],
+        )
 
     def _run_float64(self, model: nn.Module) -> list[Result]:
         return self._timed(
@@ -96,6 +108,10 @@ class Proving:
             return work()
         finally:
             self.seconds[step] += time.perf_counter() - start
+
+
+def _narrow(value: Any) -> Any:
+    return value.float() if isinstance(value, torch.Tensor) and value.dtype == torch.float64 else value
 
 
 def positional(example_inputs: object) -> tuple[Any, ...]:

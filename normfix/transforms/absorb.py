@@ -40,7 +40,7 @@ def into_producer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
     """Fold the map into the layer that makes these nodes, all its calls. Returns the layer's path."""
     node = landings[0].node
     name = operation(node)
-    axis, size = _result_axis(node)
+    axis, size = result_axis(node)
     vectors = [landing.affine.vectors(axis, size, flow.name(node)) for landing in landings]
     s, t = _same(vectors, flow.name(node))
     layer = _layer(flow, landings)
@@ -111,7 +111,7 @@ def _layer(flow: Flow, landings: Sequence[Landing]) -> _Layer:
         raise Refused(f"`{path}` shares its weight with another layer")
     if operation(node) != "embedding" and None in (weight, bias):
         takes_a_bias(flow, module, path, node)
-    size: tuple[int, ...] = tuple(getattr(module, "normalized_shape", ())) or (_result_axis(node)[1],)
+    size: tuple[int, ...] = tuple(getattr(module, "normalized_shape", ())) or (result_axis(node)[1],)
     prefix = f"{path}." if path else ""
     like = weight or _tensor(flow, node, "running_mean", path)
     if like is None:
@@ -147,7 +147,7 @@ def _same(vectors: Sequence[tuple[Tensor, Tensor]], name: str) -> tuple[Tensor, 
     return first
 
 
-def _result_axis(node: fx.Node) -> tuple[int, int]:
+def result_axis(node: fx.Node) -> tuple[int, int]:
     """The axis of the output channels, and its size."""
     name, sizes = operation(node), shape(node)
     spatial = CONVOLUTIONS.get(name, TRANSPOSED.get(name))

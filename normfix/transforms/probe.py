@@ -53,22 +53,38 @@ def takes_a_bias(flow: Flow, module: nn.Module, path: str, node: fx.Node) -> Non
     """Does a layer that has no bias use one that is given to it. Raises `Refused` where it does not."""
     if is_stock(module):
         return
-    found = entries(flow, node)
-    if len(found) != 1 or isinstance(getattr(module, "weight", None), type(None)):
-        raise Refused(f"`{path}` is a {type(module).__name__}, which normfix does not know")
+    added = torch.arange(1.0, shape(node)[_axis(node)] + 1)
     with_bias = copied(module)
-    channels = shape(node)[_axis(node)]
-    with_bias.register_parameter("bias", nn.Parameter(torch.arange(1.0, channels + 1)))
-    added = torch.arange(1.0, channels + 1).double()
+    with_bias.register_parameter("bias", nn.Parameter(added))
+    if not _differ_by(flow, path, node, (module, with_bias), added.double()):
+        raise Refused(f"`{path}` is a {type(module).__name__}, which would not use a bias")
+
+
+def does_without_bias(flow: Flow, module: nn.Module, path: str, node: fx.Node) -> None:
+    """Does a layer still work once its bias is None. Raises `Refused` where it does not."""
+    if is_stock(module):
+        return
+    bias = module.get_parameter("bias").detach().double().cpu()
+    without = copied(module)
+    without.register_parameter("bias", None)
+    if not _differ_by(flow, path, node, (without, module), bias):
+        raise Refused(f"`{path}` is a {type(module).__name__}, which does more with its bias than add it")
+
+
+def _differ_by(flow: Flow, path: str, node: fx.Node, pair: tuple[nn.Module, nn.Module], expected: Tensor) -> bool:
+    """Is the second module's result the first one's, plus one number for each output channel."""
+    found = entries(flow, node)
+    kind = type(pair[0]).__name__
+    if len(found) != 1:
+        raise Refused(f"`{path}` is a {kind}, which normfix does not know")
     inputs = noise(shape(found[0]))
     try:
-        plain, shifted = run(module, inputs), run(with_bias, inputs)
+        first, second = run(pair[0], inputs), run(pair[1], inputs)
     except Exception as error:
-        raise Refused(f"`{path}` is a {type(module).__name__}, which cannot be tried alone: {error}") from error
-    sizes = [1] * plain.dim()
+        raise Refused(f"`{path}` is a {kind}, which cannot be tried alone: {error}") from error
+    sizes = [1] * first.dim()
     sizes[_axis(node)] = -1
-    if not close(plain + added.reshape(sizes), shifted):
-        raise Refused(f"`{path}` is a {type(module).__name__}, which would not use a bias")
+    return close(first + expected.reshape(sizes), second)
 
 
 def _axis(node: fx.Node) -> int:

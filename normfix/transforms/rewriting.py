@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from normfix.errors import UsageError
 from normfix.proof.copying import copied
 from normfix.proof.proving import Proving, positional
-from normfix.rewrites import Equivalence, ProofFailed, Rewrite
+from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
 
@@ -62,26 +62,48 @@ def rewrite(
     doing: str,
     equivalence: Equivalence,
     prove: str,
+    modes: Sequence[bool | None] = (None,),
 ) -> Rewrite:
-    """Rewrite a copy of `model` as `planner` says. Raises `ProofFailed`; the model given is never touched."""
+    """Rewrite a copy of `model` as `planner` says, and prove it. Raises `ProofFailed`; the model is never touched.
+
+    `modes` are the modes to prove it in, each False (eval), True (train) or None (as the model is); it is captured in
+    the first one.
+    """
     start = time.perf_counter()
-    proving = Proving(example_inputs, example_kwargs, prove)
-    before = clone(model, doing)
+    before = in_mode(clone(model, doing), modes[0])
     program = capture(before, positional(example_inputs), example_kwargs, doing)
     captured = time.perf_counter()
     trace = Trace.of(program)
     plan = planner(Flow(before, trace), state_of(before))
     planned = time.perf_counter()
-    proving.old(before, program, lambda wide: apply(plan.edits, wide))
-    del before, program
     new = apply(plan.edits, clone(model, doing))
-    proving.new(new)
-    proof = proving.judge()
-    if not proof.holds and prove != "none":
-        raise ProofFailed(f"{doing} `{type(model).__name__}`: {'; '.join(proof.notes)}", proof)
-    seconds = {"capture": captured - start, "plan": planned - captured, **proving.seconds}
+    seconds = {"capture": captured - start, "plan": planned - captured}
+    captures = [(before, program)]
+    del before, program  # each copy of the model is let go as soon as it was observed
+    proofs: list[Proof] = []
+    for mode in modes:
+        proving = Proving(example_inputs, example_kwargs, prove if mode is not True or prove == "none" else "formula")
+        old, known = captures.pop() if captures else (in_mode(clone(model, doing), mode), None)
+        proving.old(old, known, lambda wide: apply(plan.edits, wide))
+        del old, known
+        proving.new(new, mode)
+        proofs.append(proving.judge())
+        _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")
+        seconds.update({step: seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
     migration = _migration(model, trace, planner)
-    return Rewrite(new, plan.applied, plan.refused, proof, equivalence, plan.notes, seconds, migration)
+    return Rewrite(new, plan.applied, plan.refused, proofs[0], equivalence, plan.notes, seconds, migration)
+
+
+def in_mode(model: nn.Module, mode: bool | None) -> nn.Module:
+    """The model in eval (False) or train mode (True), or as it is (None)."""
+    return model if mode is None else model.train(mode)
+
+
+def _require(proof: Proof, mode: bool | None, doing: str) -> None:
+    if proof.holds or proof.level == "none":
+        return
+    where = {True: " in train mode", False: " in eval mode", None: ""}[mode]
+    raise ProofFailed(f"{doing}{where}: {'; '.join(proof.notes)}", proof)
 
 
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
