@@ -65,11 +65,14 @@ def check_file(
     checks = selected(select, extend_select, ignore)
     from normfix.readers.target import reader_of
 
+    return _report(Facts(reader_of(path), path, purpose=purpose), checks, file_graphs(path, shapes))
+
+
+def file_graphs(path: str, shapes: Sequence[Sequence[int]] = ()) -> list[LayerGraph]:
+    """The networks that a file holds. Raises UsageError as `check_file` does."""
+    from normfix.readers.target import reader_of
+
     reader = reader_of(path)
-    return _report(Facts(reader, path, purpose=purpose), checks, _graphs(path, reader, shapes))
-
-
-def _graphs(path: str, reader: str, shapes: Sequence[Sequence[int]]) -> list[LayerGraph]:
     if reader == "onnx":
         from normfix.readers import onnx_file
 

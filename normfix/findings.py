@@ -229,6 +229,13 @@ class Report:
     decided: int = 0
     """Those of them of which it is known what they are made of, and what feeds them."""
 
+    def _repr_html_(self) -> str | None:
+        from importlib import import_module
+
+        # By name: what a notebook asks for is no dependency of the facts.
+        shown: str | None = import_module("normfix.reports.html.notebook").report(self)
+        return shown
+
     def extend(self, other: Report) -> None:
         self.findings += other.findings
         self.undecided += other.undecided

@@ -70,6 +70,11 @@ class Proof:
         """Plain values, ready for JSON."""
         return asdict(self)
 
+    def _repr_html_(self) -> str | None:
+        from normfix.reports.html import notebook
+
+        return notebook.proof(self)
+
     def __str__(self) -> str:
         if self.level == "none":
             return "not proven: nothing was asked for"
@@ -120,6 +125,11 @@ class Rewrite:
             "notes": list(self.notes),
             "seconds": {step: round(value, 3) for step, value in self.seconds.items()},
         }
+
+    def _repr_html_(self) -> str | None:
+        from normfix.reports.html import notebook
+
+        return notebook.rewrite(self)
 
     def __str__(self) -> str:
         lines = [f"{len(self.applied)} applied, {len(self.refused)} refused ({self.equivalence.value})"]

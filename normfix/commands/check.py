@@ -25,6 +25,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     options.add_format(parser, LINT_FORMATS)
     options.add_selection(parser)
     options.add_verdict(parser)
+    options.add_html(parser)
     parser.set_defaults(run=run)
 
 
@@ -53,13 +54,17 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if reader_of(arguments.target) == "model":
         from normfix.checking import check
+        from normfix.readers.model import capture
 
         plan = {"batch_size": arguments.batch_size, "world_size": arguments.world_size, "name": arguments.target}
         model = load(arguments.target, keywords(arguments.kwargs))
-        return options.finish(check(model, inputs or None, **selection, **plan), arguments)
-    from normfix.checking import check_file
+        report = check(model, inputs or None, **selection, **plan)
+        return options.finish(report, arguments, lambda: capture(model, inputs or None).graph)
+    from normfix.checking import check_file, file_graphs
 
-    return options.finish(check_file(arguments.target, [one.shape for one in inputs], **selection), arguments)
+    shapes = [one.shape for one in inputs]
+    report = check_file(arguments.target, shapes, **selection)
+    return options.finish(report, arguments, lambda: next(iter(file_graphs(arguments.target, shapes)), None))
 
 
 def keywords(text: str | None) -> Mapping[str, Any]:

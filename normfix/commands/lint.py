@@ -26,6 +26,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     group.add_argument("--force-exclude", action="store_true", help="leave them out even where a PATH names them")
     fixing.add_fixes(parser)
     options.add_verdict(parser)
+    options.add_html(parser)
     options.add_cache(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes to run (default: the number of processors)")
     parser.set_defaults(run=run)

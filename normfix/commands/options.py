@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from normfix.findings import Report, Severity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from normfix.graph import LayerGraph
 
     Subparsers = argparse._SubParsersAction[Any]
     """What `ArgumentParser.add_subparsers` gives."""
@@ -52,6 +54,13 @@ def add_verdict(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--statistics", action="store_true", help="print how often each rule was met")
 
 
+def add_html(parser: argparse.ArgumentParser) -> None:
+    """`--html FILE`."""
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page for the browser too: one file, nothing else needed"
+    )
+
+
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """`--no-cache`."""
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
@@ -66,8 +75,8 @@ def exit_code(report: Report, arguments: argparse.Namespace) -> int:
     return int(failed and not arguments.exit_zero)
 
 
-def finish(report: Report, arguments: argparse.Namespace) -> int:
-    """Print the report as the options ask for, and return the exit code."""
+def finish(report: Report, arguments: argparse.Namespace, graph: Callable[[], LayerGraph | None] = lambda: None) -> int:
+    """Print the report as the options ask for, write its page, and return the exit code. `graph` reads the network."""
     from normfix.reports import Options, colors, render
 
     shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout))
@@ -78,4 +87,8 @@ def finish(report: Report, arguments: argparse.Namespace) -> int:
     for failure in report.errors:
         if (failure.path, failure.reason) not in said:
             sys.stderr.write(f"error: {failure.path}: {failure.reason}\n")
+    if getattr(arguments, "html", None):
+        from normfix.commands import pages
+
+        pages.reported(arguments, report, graph())
     return exit_code(report, arguments)

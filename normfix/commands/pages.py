@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from normfix.rewrites import Proof, Rewrite
 
 
-def add_html(parser: argparse.ArgumentParser) -> None:
-    """`--html FILE`."""
-    parser.add_argument(
-        "--html", metavar="FILE", help="write a page for the browser too: one file, nothing else needed"
-    )
-
-
 def reported(arguments: argparse.Namespace, report: Report, graph: LayerGraph | None = None) -> None:
     """Write the page of `lint` or `check`, if one was asked for."""
     if wanted(arguments):

@@ -7,13 +7,15 @@ import sys
 
 from normfix.commands import options
 from normfix.engine import Rule
+from normfix.errors import UsageError
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
     parser = subparsers.add_parser("rule", description="Explain rules: what they find, why it matters, what to do.")
     parser.add_argument("rules", nargs="*", metavar="RULE", help="code, beginning of one, or slug; none lists them all")
     parser.add_argument("--all", action="store_true", help="print the pages of all rules")
-    options.add_format(parser)
+    options.add_format(parser, (*options.REWRITE_FORMATS, "html"))
+    parser.add_argument("-o", "--output", metavar="PATH", help="where the HTML goes: a file .html, or a folder")
     parser.set_defaults(run=run)
 
 
@@ -21,6 +23,10 @@ def run(arguments: argparse.Namespace) -> int:
     from normfix.engine import rules
 
     chosen = _chosen(arguments.rules)
+    if arguments.output and arguments.output_format != "html":
+        raise UsageError("cannot write rules to a file: `-o` goes with `--output-format html`")
+    if arguments.output_format == "html":
+        return _site(chosen or list(rules().values()), arguments.output)
     pages = bool(arguments.all or arguments.rules)
     if arguments.output_format == "json":
         import json
@@ -34,6 +40,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _site(chosen: list[Rule], path: str | None) -> int:
+    from normfix.reports.html import site
+
+    if path:
+        site.write(path, chosen, _page)
+    else:
+        sys.stdout.write(site.render(chosen, _page))
+    return 0
+
+
 def _chosen(words: list[str]) -> list[Rule]:
     from normfix.engine import rules
     from normfix.selection import reach, require_known
@@ -44,7 +60,6 @@ def _chosen(words: list[str]) -> list[Rule]:
 
 
 def _page(rule: Rule) -> str:
-    from normfix.errors import UsageError
     from normfix.pages import page
 
     try:

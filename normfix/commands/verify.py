@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from normfix.commands import options, rewriting
+from normfix.commands import options, pages, rewriting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
         "--prove", choices=("full", "formula"), default="full", help="how much to prove (default: %(default)s)"
     )
     options.add_format(parser)
+    options.add_html(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         text = str(proof)
     sys.stdout.write(text + "\n")
+    pages.proven(arguments, proof)
     return 0 if proof.holds else 1
 
 
