@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from normfix.checks._loaders import Loader, batch_size, feeds_training, integer, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
-from normfix.networks import batch_normed_networks
+from normfix.networks import batch_normed_networks, network_of
 from normfix.script import Script
 from normfix.steps import dotted, scope_of
 
@@ -62,7 +62,7 @@ def _length(script: Script, node: ast.AST, value: ast.expr, depth: int) -> int |
     """The number of samples of a data set that is made here of literal size."""
     scope = scope_of(script, node)
     if isinstance(value, ast.Name) and depth:
-        known = scope.value(value.id)
+        known = network_of(script, node, value.id)
         return _length(script, node, known, depth - 1) if known is not None else None
     if not isinstance(value, ast.Call) or not depth:
         return None
