@@ -44,7 +44,7 @@ _HOMES = {
     "fold": "normfix.transforms.fold",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the names are the keys above
+__all__ = sorted([*_HOMES, "__version__"])  # type: ignore
 
 
 def __getattr__(name: str) -> object:
