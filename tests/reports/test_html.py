@@ -20,8 +20,9 @@ from networks import about, norms_of, residual
 from normfix.errors import UsageError
 from normfix.findings import Finding, Report, Severity
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
+from normfix.inspection import rows
 from normfix.reports import html
-from normfix.reports.html import environment, findings, rows
+from normfix.reports.html import environment, findings
 from normfix.reports.html.picture import differences, picture
 from normfix.rewrites import Change, Proof, Refusal, Rewrite
 
@@ -161,7 +162,7 @@ def test_the_filter_reads_path_rule_message_and_module() -> None:
 
 
 def test_rows_tell_axes_counts_and_neighbours() -> None:
-    row = rows.rows(residual(3))[0]
+    row = rows(residual(3))[0]
     assert row == {
         "#": 1,
         "path": "stages.0.blocks.0.bn0",
@@ -182,7 +183,7 @@ def test_rows_tell_axes_counts_and_neighbours() -> None:
 
 def test_rows_say_unknown_where_a_fact_is_missing_and_nothing_where_there_is_none() -> None:
     norm = Layer("LayerNorm", "ln")
-    row = rows.rows(LayerGraph("x", [norm], [Call(norm)]))[0]
+    row = rows(LayerGraph("x", [norm], [Call(norm)]))[0]
     assert (row["input"], row["axes"], row["mode"], row["momentum"]) == ("unknown", "unknown", "unknown", "")
     assert row["eps"] == "1e-05"
 

@@ -10,10 +10,10 @@ from typing import Any
 from normfix import vocabulary
 from normfix.findings import Finding, Severity
 from normfix.graph import Layer, LayerGraph, Undecided
+from normfix.inspection import rows
 from normfix.reports import plots
 from normfix.reports.html.environment import trusted
 from normfix.reports.html.picture import severities
-from normfix.reports.html.rows import rows
 
 _STYLES = ("mean", "variance", "scale")
 

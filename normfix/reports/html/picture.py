@@ -14,8 +14,8 @@ from typing import Any
 from normfix import norms
 from normfix.findings import Finding
 from normfix.graph import Call, LayerGraph, Tensor, Undecided, Unknown
+from normfix.inspection import shape_text
 from normfix.reports.html.environment import visible
-from normfix.reports.html.rows import shape_text
 
 MOST = 200
 """Nodes that are visible at a time."""

@@ -1,9 +1,9 @@
-"""The table of norms, made from a layer graph: a row for each call of a norm, a text for each column."""
+"""What `normfix inspect` shows: a row for each call of a norm, a text for each column, made from a layer graph."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from normfix import norms
 from normfix.graph import Call, LayerGraph, Undecided, known
@@ -27,13 +27,23 @@ _COLUMNS: dict[str, Callable[[Call, LayerGraph], str]] = {
 }
 
 
-def rows(graph: LayerGraph) -> list[dict[str, object]]:
+def rows(graph: LayerGraph, folding: Mapping[str, str] | None = None) -> list[dict[str, object]]:
     """A row for each call of a norm, in the order of execution; for each norm where no calls are known.
 
-    A fact that is not known reads "unknown"; one that the layer does not have is empty.
+    A fact that is not known reads "unknown"; one that the layer does not have is empty. `folding` says for each module
+    path where the norm can be folded to, or why it cannot.
     """
-    calls = graph.calls or [Call(layer, site=layer.site, training=layer.training) for layer in graph.layers]
-    return [_row(call, graph, number) for number, call in enumerate(filter(is_norm, calls), 1)]
+    calls = [call for call in graph.calls if is_norm(call)]
+    seen = {id(call.layer) for call in calls}
+    uncalled = [
+        Call(layer, site=layer.site, training=layer.training) for layer in graph.layers if id(layer) not in seen
+    ]
+    found = [_row(call, graph, number) for number, call in enumerate([*calls, *filter(is_norm, uncalled)], 1)]
+    for row in found[len(calls) :] if graph.open is None else ():
+        row["fed by"] = row["read by"] = "never called"
+    for row in found if folding is not None else ():
+        row["fold"] = (folding or {}).get(str(row["path"]), "")
+    return found
 
 
 def is_norm(call: Call) -> bool:
