@@ -40,13 +40,11 @@ def plan(
     only: Collection[str] | None = None,
 ) -> Plan:
     """Work out which biases go. `flow` must have been captured in eval mode; `frozen` are the norms that training
-    leaves in eval mode; `only` these layers are looked at. A bias that no norm is near is not listed."""
+    leaves in eval mode; `only`: paths of the layers to look at. A bias that no norm is near is not listed."""
     store = Store(state)
     done = Plan()
     drops: list[Edit] = []
     for name, nodes in _biases(flow).items():
-        if only is not None and name not in only:
-            continue
         path = flow.home(nodes[0])
         if only is not None and path not in only:
             continue

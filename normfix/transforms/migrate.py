@@ -23,6 +23,7 @@ from normfix.transforms import dropping
 from normfix.transforms.base import apply
 from normfix.transforms.drop_bias import frozen_norms
 from normfix.transforms.flow import Flow, Trace
+from normfix.transforms.neighbours import shifted
 from normfix.transforms.rewriting import capture, clone, state_of
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -43,8 +44,9 @@ def migrate(
     example_inputs: object = None,
     example_kwargs: Mapping[str, Any] | None = None,
 ) -> Migration:
-    """The checkpoint `state` for the model `like`; both are left as they are. Example inputs are needed where a bias
-    has to move into a running mean, to see which one. Raises `UsageError` for whatever does not fit."""
+    """The checkpoint `state` for the model `like`; both are left as they are. Example inputs show which
+    running mean a bias moves into; without them only a norm right behind a convolution is recognised. Raises
+    `UsageError` for whatever does not fit."""
     new, changes = _without_statistics(dict(state), like)
     wanted = like.state_dict()
     biases = sorted(name for name in new.keys() - wanted.keys() if _lost_its_bias(like, name))
@@ -93,16 +95,14 @@ def _move_biases(
     _require_fit(state, present)
     old.load_state_dict({name: state[name] for name in present})
     if not positional(inputs) and not kwargs:
-        raise UsageError(
-            f"{doing} `{type(like).__name__}`: `{biases[0]}` has to move into a running mean: give example inputs"
-        )
+        return shifted(state, like, biases)
     flow = Flow(old, Trace.of(capture(old, positional(inputs), kwargs, doing)))
     plan = dropping.plan(flow, state_of(old), frozen, {name.rpartition(".")[0] for name in biases})
     stays = {refusal.where: refusal.reason for refusal in plan.refused}
-    moved = {change.where for change in plan.applied}
+    moved = [old.get_submodule(change.where) for change in plan.applied]
     for name in biases:
         path = name.rpartition(".")[0]
-        if path not in moved:
+        if not any(old.get_submodule(path) is module for module in moved):
             reason = stays.get(path, f"no norm subtracts the bias of `{path}`")
             raise UsageError(f"{doing} `{type(like).__name__}`: `{name}` cannot go: {reason}")
     apply(plan.edits, old)
