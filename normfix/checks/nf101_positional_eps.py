@@ -32,6 +32,13 @@ def positional_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
             severity=severity,
         )
         return
+    if isinstance(eps.value, str):
+        yield Problem(
+            layer.site,
+            f"`{layer.name}` takes the string `{eps.value}` as eps: `{shown}` is passed by position",
+            help="Name the argument, or write `**` where options were meant to be passed",
+        )
+        return
     yield Problem(
         layer.site,
         f"`{layer.name}` takes `{shown}`, its positional argument {eps.position + 1}, as eps",
