@@ -159,7 +159,11 @@ def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
 
 
 def _closure(script: Script, start: ast.AST) -> Contents:
-    """What a class, function or expression and all that it names in this file holds."""
+    return _inside(script, reached(script, start))
+
+
+def reached(script: Script, start: ast.AST) -> list[ast.AST]:
+    """A class, function or expression, and every class and function at the top level that it names, directly or not."""
     table = _definitions(script)
     seen: dict[ast.AST, None] = {start: None}
     todo = [start]
@@ -169,7 +173,7 @@ def _closure(script: Script, start: ast.AST) -> Contents:
             if found is not None and found not in seen:
                 seen[found] = None
                 todo.append(found)
-    return _inside(script, list(seen))
+    return list(seen)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,76 @@
+"""NF603 lossy-sync-conversion: `convert_sync_batchnorm` on batch norms that do more than batch norm."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.checks._exports import construction
+from normfix.checks._wraps import converts
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.networks import BATCH_NORMS, classes, layer_kind, reached
+from normfix.script import FUNCTIONS, Script
+from normfix.steps import base, dotted, scope_of, subject
+
+RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE)
+OWN_CONVERTERS = ("timm.layers.convert_sync_batchnorm", "timm.models.layers.convert_sync_batchnorm")
+
+
+@on_node(RULE, ast.Call)
+def lossy_sync_conversion(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    """A conversion of a network whose batch norms are subclasses with more in them, or are still lazy."""
+    script = facts.script
+    if script is None or "convert_sync_batchnorm" not in script.text or not converts(script, node) or not node.args:
+        return
+    core = base(node.args[0])
+    value = construction(script, scope_of(script, node), subject(core)) if subject(core) else core
+    value = base(value) if value is not None else None
+    if isinstance(value, ast.Call) and (reason := _loss(script, value)):
+        yield Problem(
+            script.site(node),
+            f"`{script.source(node.args[0])}` {reason}",
+            help="Convert with the library's own converter, or with `normfix swap --to sync_batch`",
+        )
+
+
+def _loss(script: Script, value: ast.Call) -> str:
+    """What the conversion of a network that is built so would lose; "" where nothing is known to be lost."""
+    name = script.resolve(value.func)
+    if name.startswith("timm.") and "create_model" in name and _holds_activations(value):
+        return (
+            "is a timm model whose batch norms hold their activations (`BatchNormAct2d`): the conversion makes plain "
+            "SyncBatchNorm of them, and the activations are gone"
+        )
+    owner = classes(script).get(dotted(value.func))
+    for part in reached(script, owner) if owner is not None else ():
+        if isinstance(part, ast.ClassDef) and _extends_batch_norm(script, part):
+            return (
+                f"holds `{part.name}`, a batch norm with its own `forward`: the conversion makes plain SyncBatchNorm "
+                "of it, and what it does besides is gone"
+            )
+        if any(layer_kind(script, node).startswith("LazyBatchNorm") for node in ast.walk(part)):
+            return "holds a LazyBatchNorm that has no width yet: the conversion makes a norm of width 0 of it"
+    return ""
+
+
+def _extends_batch_norm(script: Script, owner: ast.ClassDef) -> bool:
+    bases = {script.resolve(one).rpartition(".")[2] for one in owner.bases}
+    return bool(bases & BATCH_NORMS) and any(isinstance(one, FUNCTIONS) and one.name == "forward" for one in owner.body)
+
+
+def _holds_activations(value: ast.Call) -> bool:
+    """Is it one of the timm families that build on BatchNormAct2d throughout."""
+    first = (
+        value.args[0] if value.args else next((one.value for one in value.keywords if one.arg == "model_name"), None)
+    )
+    name = str(getattr(first, "value", ""))
+    families = (
+        "efficientnet",
+        "tf_efficientnet",
+        "mobilenetv3",
+        "mobilenetv2",
+        "regnet",
+        "densenet",
+        "mnasnet",
+        "cspresnet",
+    )
+    return name.startswith(families)
