@@ -35,8 +35,11 @@ def graphs(script: Script) -> list[LayerGraph]:
     found: list[LayerGraph] = []
     relevant = _relevant(script)
     memo.read.update(relevant)
+    memo.naming.update(node for node, names_norm in relevant.items() if names_norm)
     for node in relevant:
         if isinstance(node, ast.ClassDef):
+            if not _is_module(node) and not _builds(node, script):
+                continue
             found.append(read_class(Class(node, scope), memo))
         elif _builds(node, script):
             found.append(read_block(node.name, node.body, scope, memo, Function(node, scope)))
@@ -54,8 +57,14 @@ def _builds(block: ast.stmt, script: Script) -> bool:
     )
 
 
-def _relevant(script: Script) -> list[Definition]:
-    """Top-level classes and functions that name a norm, and those that use one of them.
+def _is_module(node: ast.ClassDef) -> bool:
+    """May this be a class of layers: it has bases, and a forward or a constructor."""
+    methods = {statement.name for statement in node.body if isinstance(statement, FUNCTIONS)}
+    return bool(node.bases) and not methods.isdisjoint({"forward", "__init__"})
+
+
+def _relevant(script: Script) -> dict[Definition, bool]:
+    """Top-level classes and functions that name a norm (True), and those that use one of them (False).
 
     A block of the file is followed from the class that uses it, one level deep: further away nothing is decided.
     """
@@ -63,10 +72,11 @@ def _relevant(script: Script) -> list[Definition]:
     lines = _NEWLINES.split(script.text)
     words = {node: set(_WORDS.findall("\n".join(_lines(node, lines)))) for node in definitions}
     norms = {alias for alias, dotted in script.imports.items() if "norm" in dotted.lower()}
-    direct = {
-        node.name for node in definitions if words[node] & norms or any("norm" in word.lower() for word in words[node])
+    naming = {
+        node: bool(words[node] & norms) or any("norm" in word.lower() for word in words[node]) for node in definitions
     }
-    return [node for node in definitions if node.name in direct or words[node] & direct]
+    direct = {node.name for node in definitions if naming[node]}
+    return {node: naming[node] for node in definitions if naming[node] or words[node] & direct}
 
 
 def _lines(node: Definition, lines: list[str]) -> list[str]:

@@ -18,7 +18,6 @@ from normfix.readers.interpreter import (
 )
 from normfix.readers.interpreter.kinds import REPARAMETRIZATIONS, TRANSPARENT, constructed, operation
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.scopes import lookup
 from normfix.readers.interpreter.values import (
     MODULES,
     Arguments,
@@ -166,25 +165,18 @@ def _invoke_dotted(run: Run, name: str, arguments: Arguments, node: ast.AST, sco
         return known
     if name.startswith("torch.nn.") and name.rpartition(".")[2][:1].isupper() and "utils" not in name:
         return construction.unknown(run, f"normfix does not know `{name}`", name, arguments, node, scope)
-    found = sibling(run, name, scope)
-    if found is not None:
-        return _foreign(run, found, arguments, node, scope)
+    block = run.block_beside(scope.script, name) if run.building else None
+    if block is not None:
+        return _foreign(run, block, arguments, node, scope)
     return modules.mystery(run, f"`{name}` is not in this file", arguments, node, scope)
 
 
-def sibling(run: Run, name: str, scope: Scope) -> Value | None:
-    """A class or function of a file beside this one; None where there is none."""
-    script = scope.script.sibling(name)
-    if script is None or script is scope.script:
-        return None
-    found = lookup(run.module_of(script), name.rpartition(".")[2])
-    return found if isinstance(found, (Class, Function)) else None
-
-
-def _foreign(run: Run, found: Value, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+def _foreign(run: Run, block: Class | Function, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     """Layers that another file constructs: what feeds them is known here, who else uses them is not."""
+    beside, run.beside = run.beside, False
     before = len(run.graph.layers)
-    result = invoke(run, found, arguments, node, scope)
+    result = invoke(run, block, arguments, node, scope)
+    run.beside = beside
     for layer in run.graph.layers[before:]:
         run.escape(layer, Unknown("it is constructed in another file"))
     return result

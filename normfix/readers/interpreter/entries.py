@@ -47,7 +47,7 @@ def read_class(cls: Class, memo: Memo) -> LayerGraph:
     """The graph of one class: its layers, and the calls of its forward and its other methods."""
     graph = LayerGraph(cls.node.name)
     run = Run(graph, memo)
-    run.freezing = True
+    run.freezing, run.beside = True, cls.node in memo.naming
     try:
         _construct_and_call(run, cls)
         _call_escaped(run)

@@ -38,7 +38,7 @@ NORMAL, JUMP = 1, 2
 """How a block ends: at its end, or by return, break or continue. A block that only raises ends in neither."""
 DEEPEST = 60
 """Nesting of expressions, blocks and calls that is followed; Python's own stack allows about three times that."""
-LARGEST = 60_000
+LARGEST = 40_000
 """Nodes visited for one graph."""
 
 _OBJECTS = (Layer, Container, Instance, Function, Bound, Partial, Class, Items, Table)
@@ -57,13 +57,25 @@ class Memo:
     def __init__(self) -> None:
         self.read: set[ast.AST] = set()
         """Classes and functions that have a graph of their own."""
+        self.naming: set[ast.AST] = set()
+        """Classes and functions that name a norm themselves."""
         self._modules: dict[int, Scope] = {}
+        self._blocks: dict[tuple[int, str], Class | Function | None] = {}
         self._rounds: dict[Loop, Rounds] = {}
 
     def module_of(self, script: Script) -> Scope:
         if id(script) not in self._modules:
             self._modules[id(script)] = module_scope(script)
         return self._modules[id(script)]
+
+    def block_beside(self, script: Script, name: str) -> Class | Function | None:
+        key = (id(script), name)
+        if key not in self._blocks:
+            beside = script.sibling(name)
+            known = beside is not None and beside is not script
+            found = self.module_of(beside).content.get(name.rpartition(".")[2]) if beside and known else None
+            self._blocks[key] = found if isinstance(found, (Class, Function)) else None
+        return self._blocks[key]
 
     def rounds(self, loop: Loop) -> Rounds:
         if loop not in self._rounds:
@@ -83,6 +95,8 @@ class Run:
         self.building = True
         """Is a constructor running; passing `self` around is then setting weights, not calling layers."""
         self.path: tuple[tuple[int, int], ...] = ()
+        self.beside = False
+        """Are blocks that are imported from files beside this one looked up."""
         self.freezing = False
         """Does `.eval()` on a layer mean that its class keeps it there."""
         self.stack: list[ast.AST] = []
@@ -96,6 +110,10 @@ class Run:
     def module_of(self, script: Script) -> Scope:
         """The names at the top level of a file."""
         return self._memo.module_of(script)
+
+    def block_beside(self, script: Script, name: str) -> Class | Function | None:
+        """A class or function that is imported from a file beside this one; None where it is not looked up."""
+        return self._memo.block_beside(script, name) if self.beside else None
 
     def rounds(self, loop: Loop) -> Rounds:
         """What one round of a loop sets and reads."""
