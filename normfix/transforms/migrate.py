@@ -61,7 +61,7 @@ def migrate(
 
 
 def _without_statistics(state: dict[str, Any], like: nn.Module) -> tuple[dict[str, Any], list[Change]]:
-    modules = dict(like.named_modules())
+    modules = dict(like.named_modules(remove_duplicate=False))
     changes: dict[str, Change] = {}
     for name in list(state):
         path, _, leaf = name.rpartition(".")
@@ -73,7 +73,7 @@ def _without_statistics(state: dict[str, Any], like: nn.Module) -> tuple[dict[st
 
 def _lost_its_bias(like: nn.Module, name: str) -> bool:
     path, _, leaf = name.rpartition(".")
-    module = dict(like.named_modules()).get(path)
+    module = dict(like.named_modules(remove_duplicate=False)).get(path)
     return leaf == "bias" and isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)) and module.bias is None
 
 
@@ -84,6 +84,8 @@ def _move_biases(
     doing = "migrating a checkpoint to"
     frozen = frozen_norms(like)
     old = clone(like, doing).eval()
+    if any(tensor.dtype == torch.float64 for tensor in state.values()):
+        old, inputs, kwargs = old.double(), _wide(positional(inputs)), _wide(dict(kwargs or {}))
     for name in biases:
         layer = old.get_submodule(name.rpartition(".")[0])
         weight = layer.get_parameter("weight")
@@ -106,7 +108,16 @@ def _move_biases(
             reason = stays.get(path, f"no norm subtracts the bias of `{path}`")
             raise UsageError(f"{doing} `{type(like).__name__}`: `{name}` cannot go: {reason}")
     apply(plan.edits, old)
-    return dict(old.state_dict()), plan.applied
+    return {name: tensor.to(state[name].dtype) for name, tensor in old.state_dict().items()}, plan.applied
+
+
+def _wide(value: Any) -> Any:
+    """Inputs for a float64 model."""
+    if isinstance(value, torch.Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: _wide(item) for key, item in value.items()}
+    return type(value)(map(_wide, value)) if isinstance(value, (tuple, list)) else value
 
 
 def _require_fit(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

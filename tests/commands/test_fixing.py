@@ -39,7 +39,7 @@ def test_safe_fixes_leave_the_rest_to_be_reported(file: Path, capsys: pytest.Cap
 def test_unsafe_fixes_name_the_way_for_old_checkpoints(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", "--fix", "--unsafe-fixes", str(file)]) == 0
     assert file.read_text() == UNSAFE
-    assert f"`normfix migrate CHECKPOINT --like {file}:MODEL`" in capsys.readouterr().err
+    assert f"`normfix migrate CHECKPOINT --like {file}:MODEL -o NEW`" in capsys.readouterr().err
 
 
 def test_a_second_run_has_nothing_to_fix(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
