@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from normfix.rewrites import Change as Change
     from normfix.rewrites import Refusal as Refusal
     from normfix.rewrites import Rewrite as Rewrite
+    from normfix.transforms.drop_bias import drop_bias as drop_bias
     from normfix.transforms.fold import fold as fold
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOMES = {
     "Change": "normfix.rewrites",
     "Refusal": "normfix.rewrites",
     "Rewrite": "normfix.rewrites",
+    "drop_bias": "normfix.transforms.drop_bias",
     "fold": "normfix.transforms.fold",
 }
 
