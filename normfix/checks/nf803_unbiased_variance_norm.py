@@ -1,0 +1,116 @@
+"""NF803 unbiased-variance-norm: a hand-written norm that divides by the sample deviation, or adds eps to the root.
+
+`std()` and `var()` divide by n - 1; every norm of torch divides by n. A hand-written layer norm of width n with `std()`
+is the one of torch times sqrt((n - 1) / n).
+"""
+
+import ast
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.networks import is_module_class
+from normfix.script import Script
+from normfix.steps import dotted
+
+RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE)
+DEVIATIONS = frozenset({"std", "var", "std_mean", "var_mean"})
+HELP = "Use the norm of torch; old weights carry over when the scale is multiplied by sqrt((n - 1) / n)"
+
+
+@on_node(RULE, ast.ClassDef)
+def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
+    """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
+    script = facts.script
+    if script is None or "norm" not in node.name.lower() or not is_module_class(script, node):
+        return
+    forward = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None)
+    if forward is None or "weight" in {dotted(one).rpartition(".")[2] for one in _measured(script, forward)}:
+        return
+    divisors = _divisors(script, forward)
+    for call in (one for one in ast.walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
+        if _is_unbiased(script, call) and (_names(script, call) & divisors or _divides(script, call)):
+            yield Problem(
+                script.site(call),
+                f"`{script.source(call)}` divides by n - 1, the norms of torch by n: `{node.name}` does not compute "
+                "what they do, and gives NaN for a single value",
+                help=HELP,
+            )
+            return
+    for division in (one for one in ast.walk(forward) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)):
+        if _adds_eps_to_deviation(script, forward, division.right):
+            yield Problem(
+                script.site(division),
+                f"`{script.source(division.right)}` in `{node.name}` adds eps to the deviation, the norms of torch to "
+                "the variance: the gradient is NaN where the deviation is 0",
+                help=HELP,
+            )
+            return
+
+
+def _deviation(script: Script, call: ast.Call) -> str:
+    """The words "std", "var" and so on for a call that measures a spread; "" for any other."""
+    last = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    torch = script.resolve(call.func) == f"torch.{last}"
+    method = isinstance(call.func, ast.Attribute) and script.resolve(call.func.value).partition(".")[0] not in (
+        "numpy",
+        "np",
+    )
+    return last if last in DEVIATIONS and (torch or (method and not last.endswith("_mean"))) else ""
+
+
+def _measured(script: Script, forward: ast.FunctionDef) -> Iterator[ast.AST]:
+    """What spreads are measured of."""
+    for call in (one for one in ast.walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
+        torch = script.resolve(call.func).startswith("torch.")
+        yield call.args[0] if torch and call.args else call.func.value if isinstance(call.func, ast.Attribute) else call
+
+
+def _is_unbiased(script: Script, call: ast.Call) -> bool:
+    given = {one.arg for one in call.keywords}
+    flags = [one for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, bool)]
+    return not given & {"unbiased", "correction", None} and not flags
+
+
+def _names(script: Script, call: ast.Call) -> set[str]:
+    """The names that the result of a call is bound to, through roots and sums as well."""
+    for parent in script.ancestors(call, ast.stmt):
+        if isinstance(parent, ast.Assign):
+            return {one.id for target in parent.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+        return set()
+    return set()
+
+
+def _divisors(script: Script, forward: ast.FunctionDef) -> set[str]:
+    """Names that the forward divides by, or takes the root of."""
+    found: set[str] = set()
+    for node in ast.walk(forward):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            found |= {one.id for one in ast.walk(node.right) if isinstance(one, ast.Name)}
+        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in ("rsqrt", "sqrt"):
+            found |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return found
+
+
+def _divides(script: Script, call: ast.Call) -> bool:
+    """Does the call stand in a divisor."""
+    child: ast.AST = call
+    for parent in script.ancestors(call, ast.AST):
+        if isinstance(parent, ast.stmt):
+            return False
+        if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Div) and parent.right is child:
+            return True
+        child = parent
+    return False
+
+
+def _adds_eps_to_deviation(script: Script, forward: ast.FunctionDef, divisor: ast.expr) -> bool:
+    """Is a divisor `std + eps`, with `std` measured in this forward."""
+    if not isinstance(divisor, ast.BinOp) or not isinstance(divisor.op, ast.Add):
+        return False
+    sides = (divisor.left, divisor.right)
+    if not any("eps" in dotted(one).lower() for one in sides):
+        return False
+    calls = [one for one in ast.walk(forward) if isinstance(one, ast.Call) and _deviation(script, one) == "std"]
+    named = {name for call in calls for name in _names(script, call)}
+    return any(one in calls or (isinstance(one, ast.Name) and one.id in named) for one in sides)

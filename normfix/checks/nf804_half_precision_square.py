@@ -1,0 +1,72 @@
+"""NF804 half-precision-square: a hand-written RMS or layer norm that squares its input in the input's own dtype.
+
+In float16 the square of anything above 256 is infinite, and the norm gives 0.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.networks import is_module_class
+from normfix.script import FUNCTIONS, Script
+from normfix.steps import dotted
+
+RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE)
+NAMES = re.compile(r"rms_?norm|layer_?norm", re.IGNORECASE)
+UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "fp32")
+
+
+@on_node(RULE, ast.ClassDef)
+def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
+    """The mean of squares of the input, with no conversion to float32 anywhere in the class."""
+    script = facts.script
+    if script is None or not NAMES.search(node.name) or not is_module_class(script, node):
+        return
+    if any(word in ast.unparse(node) for word in UPCASTS):
+        return
+    for method in (one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"):
+        inputs = {one.arg for one in (*method.args.posonlyargs, *method.args.args)} - {"self"}
+        square = next((one for one in ast.walk(method) if _is_square_of(one, inputs)), None)
+        if square is not None and _is_averaged(script, square):
+            yield Problem(
+                script.site(square),
+                f"`{script.source(square)}` in `{node.name}` squares its input in the input's own dtype: in float16 "
+                "everything above 256 becomes infinite, and the result 0",
+                help="Compute in float32 (`x.float()`) and convert the result back, or use the norm of torch",
+            )
+            return
+
+
+def _is_square_of(node: ast.AST, inputs: set[str]) -> bool:
+    """Is a node `x ** 2`, `x * x`, `x.pow(2)`, `x.square()`, `torch.square(x)` of an input, or of `x - mean`."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        return _is_two(node.right) and _reads(node.left, inputs)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return bool(dotted(node.left)) and dotted(node.left) == dotted(node.right) and _reads(node.left, inputs)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        called = dotted(node.func)
+        values = node.args if called.startswith("torch.") else [node.func.value, *node.args]
+        if node.func.attr == "pow":
+            return len(values) == 2 and _is_two(values[1]) and _reads(values[0], inputs)
+        return node.func.attr == "square" and len(values) == 1 and _reads(values[0], inputs)
+    return False
+
+
+def _is_two(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value in (2, 2.0)
+
+
+def _reads(node: ast.expr, inputs: set[str]) -> bool:
+    core = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else node
+    return isinstance(core, ast.Name) and core.id in inputs
+
+
+def _is_averaged(script: Script, square: ast.AST) -> bool:
+    """Is the mean of the squares taken, in the same expression or through a name."""
+    return any(
+        (isinstance(parent, ast.Call) and dotted(parent.func).rpartition(".")[2] in ("mean", "sum"))
+        or (isinstance(parent, ast.Attribute) and parent.attr in ("mean", "sum"))
+        for parent in script.ancestors(square, ast.expr)
+    )

@@ -1,0 +1,42 @@
+"""NF806 ignored-norm-argument: a block takes `norm_layer` and builds the norm of its own choice."""
+
+import ast
+from collections.abc import Iterator
+
+from normfix import norms
+from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.findings import Problem, Severity
+from normfix.networks import is_torch_class, layer_kind
+from normfix.steps import dotted
+
+RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
+NAMES = ("norm_layer", "norm", "normalization", "norm_type")
+
+
+@on_node(RULE, ast.ClassDef)
+def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
+    """A constructor with a parameter for the norm that its body never reads, though it builds a norm."""
+    script = facts.script
+    method = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+    if script is None or method is None or not is_torch_class(script, node):
+        return
+    parameters = [one for one in (*method.args.args, *method.args.kwonlyargs) if one.arg in NAMES]
+    built = next((one for one in ast.walk(method) if layer_kind(script, one) in norms.NORMS), None)
+    if not parameters or built is None or _reads_all(method):
+        return
+    kind = layer_kind(script, built)
+    read = {one.id for one in ast.walk(method) if isinstance(one, ast.Name)}
+    for parameter in (one for one in parameters if one.arg not in read):
+        yield Problem(
+            script.site(parameter),
+            f"`{parameter.arg}` of `{node.name}` is never used: `{kind}` is built whatever is passed",
+            help=f"Build the norm with `{parameter.arg}`, or drop the parameter",
+            related=[("the norm that is built", script.site(built))],
+        )
+
+
+def _reads_all(method: ast.FunctionDef) -> bool:
+    """Does the body read its arguments as a whole."""
+    return any(
+        dotted(one.func) in ("locals", "vars", "eval", "exec") for one in ast.walk(method) if isinstance(one, ast.Call)
+    )
