@@ -22,6 +22,8 @@ _POINTS = 33
 _BINS = 32
 _LARGEST = 1e300
 """Differences of larger numbers are infinite."""
+_SMALLEST = 1e-290
+"""Differences of smaller numbers are zero, or nearly."""
 _DECADES = 2.0
 """Numbers that span more decades than this are drawn on a logarithmic axis."""
 Points = Sequence[tuple[float, float]]
@@ -138,8 +140,8 @@ class _Axis:
         low, high = min(values), max(values)
         if log:
             return _Axis(math.floor(low), max(math.ceil(high), math.floor(low) + 1))
-        margin = max(abs(low), abs(high))
-        return _Axis(low, high) if high - low > margin * 1e-6 else _Axis(low - (margin or 1), high + (margin or 1))
+        margin = max(abs(low), abs(high), _SMALLEST)
+        return _Axis(low, high) if high - low > margin * 1e-6 else _Axis(low - margin, high + margin)
 
     def place(self, value: float) -> float:
         """From 0 at the low end to 1 at the high end."""
@@ -202,10 +204,10 @@ def _tidied(group: ElementTree.Element, frame: Frame) -> str:
         f'<text x="{_at(x)}" y="{_at(y)}" class="{anchor}">{escape(text)}</text>' for x, y, anchor, text in parts.labels
     )
     lines = "".join(f'<path class="line {escape(style)}" d="{path}"/>' for style, path in parts.lines)
-    head = (
-        f'<svg class="plot" viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{escape(frame.label)}">'
-    )
-    return f'{head}<path class="grid" d="{grid}"/>{labels}{lines}</svg>'
+    top = min(y1 for _, y1, _, _ in parts.grid) - 6
+    height = max(y2 for _, _, _, y2 in parts.grid) + 14 - top
+    box = f'viewBox="0 {_at(top)} {frame.width} {_at(height)}" role="img" aria-label="{escape(frame.label)}"'
+    return f'<svg class="plot" {box}><path class="grid" d="{grid}"/>{labels}{lines}</svg>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from normfix.reports.code import Code
 from normfix.reports.concise import place, printable
 
 _CONTEXT = 2
+_FRAMES = 500
+"""Findings that are shown with their code: thousands of them would make the page slow."""
 _WIDTH = 400
 """Characters of a line that are shown: generated code has lines of megabytes."""
 
@@ -49,7 +51,7 @@ def shown(report: Report) -> list[Shown]:
     """Every finding, the worst first; within one severity as the report has them."""
     code = Code(report.sources)
     ordered = sorted(report.findings, key=lambda finding: -finding.severity)
-    return [_shown(finding, code) for finding in ordered]
+    return [_shown(finding, code if number < _FRAMES else None) for number, finding in enumerate(ordered)]
 
 
 def counts(report: Report) -> dict[str, int]:
@@ -60,8 +62,8 @@ def counts(report: Report) -> dict[str, int]:
     }
 
 
-def _shown(finding: Finding, code: Code) -> Shown:
-    lines = code.lines(finding.path, finding.cell) if finding.line else ()
+def _shown(finding: Finding, code: Code | None) -> Shown:
+    lines = code.lines(finding.path, finding.cell) if finding.line and code else ()
     return Shown(
         finding.code,
         finding.slug,

@@ -66,11 +66,12 @@ def picture(
 
 
 def severities(findings: Sequence[Finding]) -> dict[str, int]:
-    """The worst severity at each module path."""
+    """The worst severity at each module path that a finding is about, or points to."""
     worst: dict[str, int] = {}
     for finding in findings:
-        if finding.module:
-            worst[finding.module] = max(worst.get(finding.module, 0), int(finding.severity))
+        for module in (finding.module, *(site.module for _, site in finding.related)):
+            if module:
+                worst[module] = max(worst.get(module, 0), int(finding.severity))
     return worst
 
 

@@ -46,6 +46,7 @@
     let zoom = 0;
     let layout = null;
 
+    for (const canvas of canvases) find(".fallback", canvas).textContent = "Drawing…";
     openSome(models[0], open, Math.min(60, most));
     unpack().then((viz) => { layout = viz; redraw(); find("#picture-controls").hidden = false; }, (error) => {
       for (const canvas of canvases) find(".fallback", canvas).textContent = `The picture cannot be drawn here: ${error.message}`;
