@@ -8,6 +8,7 @@ from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
 from normfix.networks import argument, is_torch_class
 from normfix.script import Script
+from normfix.steps import dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE | {"pt2"})
 FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")
@@ -43,11 +44,11 @@ def hard_coded_mode(node: ast.Call, facts: Facts) -> Iterator[Problem]:
 
 
 def _has_statistics(node: ast.Call) -> bool:
-    """Are running statistics passed, so that there is a choice."""
+    """Are the running statistics of the module passed, so that there is a choice."""
     if any(one.arg is None for one in node.keywords) or any(isinstance(one, ast.Starred) for one in node.args):
         return False
     mean = argument(node, "batch_norm", "running_mean")
-    return mean is not None and not (isinstance(mean, ast.Constant) and mean.value is None)
+    return dotted(mean).startswith("self.")
 
 
 def _chooses(script: Script, node: ast.Call) -> bool:

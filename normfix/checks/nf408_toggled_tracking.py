@@ -22,13 +22,25 @@ def toggled_tracking(script: Script, facts: Facts) -> Iterator[Problem]:
     if NAME not in script.text or is_unit_test(script) or _is_set_back(script) or _drops_buffers(script):
         return
     for node, owner, value in _settings(script):
-        if isinstance(value, ast.Constant) and value.value is False and owner != "self":
+        if (
+            isinstance(value, ast.Constant)
+            and value.value is False
+            and owner != "self"
+            and not _is_instance_norm(script, node)
+        ):
             yield Problem(
                 script.site(node),
                 f"`{owner}.{NAME} = False` stops the updates but keeps the buffers: in training the norm uses batch "
                 "statistics, in eval mode the stale ones",
                 help=HELP,
             )
+
+
+def _is_instance_norm(script: Script, node: ast.AST) -> bool:
+    """Is the code about instance norm, which does obey its attribute in eval mode."""
+    function = script.function_of(node)
+    text = ast.unparse(function if function is not None else script.tree).lower()
+    return "instance" in text.replace("isinstance", "") and "batch" not in text
 
 
 def _settings(script: Script) -> Iterator[tuple[ast.AST, str, ast.expr]]:
@@ -63,9 +75,9 @@ def _drops_buffers(script: Script) -> bool:
     )
 
 
-@on_layer(RULE, norms.TRACKING)
+@on_layer(RULE, norms.BATCH)
 def tracking_was_toggled(layer: Layer, facts: Facts) -> Iterator[Problem]:
-    """A norm that has running statistics and says that it tracks none."""
+    """A batch norm that has running statistics and says that it tracks none."""
     if layer.kind[0].isupper() and layer.state.get("running_mean") and not layer.flag(NAME):
         yield Problem(
             layer.site,

@@ -24,6 +24,10 @@ STATS = "self.mean, self.var, self.weight, self.bias"
         pytest.param(forward(f"F.batch_norm(x, {STATS}, **options)"), id="options that are not seen"),
         pytest.param(forward("F.batch_norm(x, None, None, training=True)"), id="no running statistics"),
         pytest.param(forward(f"F.batch_norm(x, {STATS})", "FrozenBatchNorm2d"), id="frozen by name"),
+        pytest.param(
+            forward("F.batch_norm(x, mean, var)", before="        var, mean = torch.var_mean(x, [0, 2])\n"),
+            id="statistics that are computed here",
+        ),
         pytest.param(forward(f"F.batch_norm(x, {STATS})", base="object"), id="no module"),
         pytest.param(f"def norm(x):\n    return F.batch_norm(x, {STATS})", id="a function"),
         pytest.param(

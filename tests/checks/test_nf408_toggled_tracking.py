@@ -22,6 +22,7 @@ OFF = "bn.track_running_stats = False"
             "class B(nn.BatchNorm2d):\n    def f(self):\n        self.track_running_stats = False", id="its own"
         ),
         pytest.param("nn.BatchNorm2d(8, track_running_stats=False)", id="constructed so"),
+        pytest.param(f"def fix(m: nn.InstanceNorm2d):\n    m.{OFF[3:]}", id="instance norm obeys it"),
         pytest.param("if bn.track_running_stats == False:\n    pass", id="compared"),
         pytest.param("track_running_stats = False", id="a variable"),
         pytest.param(f"import pytest\n{OFF}", id="a unit test"),
@@ -61,4 +62,4 @@ def test_live() -> None:
     assert check(True, True) == 0
     assert check(False, False) == 0
     assert check(False, True) == 1
-    assert check(False, True, "InstanceNorm2d") == 1
+    assert check(False, True, "InstanceNorm2d") == 0
