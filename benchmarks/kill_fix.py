@@ -22,7 +22,9 @@ def main(runs: int, count: int) -> int:
         paths = [folder / f"m{number}.py" for number in range(count)]
         whole = timed(folder, paths, None)
         tally = {"old": 0, "new": 0, "neither": 0, "lost": 0, "left behind": 0, "runs cut in two": 0}
-        for _ in range(runs):
+        for number in range(runs):
+            if number % 50 == 0:
+                print(f"{number} of {runs} runs: {tally}", file=sys.stderr)
             timed(folder, paths, random.uniform(0.3 * whole, whole))
             found = [path.read_bytes() if path.exists() else None for path in paths]
             old, new, lost = found.count(OLD), found.count(NEW), found.count(None)

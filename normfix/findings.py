@@ -99,6 +99,22 @@ class WrapExpression:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceCallee:
+    """Call the class or function `name` of the same module in place of the one that the call at `site` names."""
+
+    site: Site
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransposeAround:
+    """`norm(x)` at `site` becomes `norm(x.transpose(1, 2)).transpose(1, 2)`, for these axes."""
+
+    site: Site
+    axes: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class AddParameter:
     """Give the function whose `def` is at `site` one more parameter; `text` is Python source: `mode=True`."""
 
@@ -139,6 +155,8 @@ Remedy = (
     | RemoveStatement
     | ReplaceExpression
     | WrapExpression
+    | ReplaceCallee
+    | TransposeAround
     | AddParameter
     | ReplaceComment
     | Transform

@@ -32,6 +32,8 @@ def _carriers() -> dict[type, Callable[[Source, Any], Plan]]:
         findings.CompleteCall: expressions.complete_call,
         findings.ReplaceExpression: expressions.replace_expression,
         findings.WrapExpression: expressions.wrap_expression,
+        findings.ReplaceCallee: expressions.replace_callee,
+        findings.TransposeAround: expressions.transpose_around,
         findings.InsertStatement: statements.insert_statement,
         findings.RemoveStatement: statements.remove_statement,
         findings.AddParameter: statements.add_parameter,

@@ -49,6 +49,9 @@ def remove_statement(source: Source, remedy: RemoveStatement) -> Plan:
     rest = _REST.match(source.text, end)
     if indent is None or rest is None:
         raise Refused("the statement shares its line with another one")
+    whole = source.range(remedy.site)
+    if whole != (start, end) and whole != source.span(getattr(gone, "value", None) or gone):
+        raise Refused("the statement does more than that")
     if "#" in source.text[start:end]:
         raise Refused("a comment may stand inside the statement")
     body = _body(source, gone)

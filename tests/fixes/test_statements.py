@@ -10,9 +10,11 @@ from normfix.findings import (
     CompleteCall,
     InsertStatement,
     RemoveStatement,
+    ReplaceCallee,
     ReplaceComment,
     ReplaceExpression,
     Together,
+    TransposeAround,
     WrapExpression,
 )
 from normfix.fixes import Broken, Refused
@@ -70,6 +72,7 @@ def test_a_statement_goes_after(text: str, expected: str) -> None:
     [
         pytest.param("f(); g\n", "shares", id="shares its line"),
         pytest.param("f(  # why\n)\n", "comment", id="holds a comment"),
+        pytest.param("x = [f()]\n", "more than that", id="does more"),
     ],
 )
 def test_a_statement_that_cannot_go_is_refused(text: str, reason: str) -> None:
@@ -172,3 +175,50 @@ def _site(text: str, part: str) -> Site:
     line = text.count("\n", 0, start) + 1
     column = start - (text.rfind("\n", 0, start) + 1) + 1
     return Site(Origin("a.py", line, column, line, column + len(part)))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("from torch.nn import BatchNorm2d\nBatchNorm2d(8)", "not imported", id="not imported"),
+        pytest.param("norms[0](8)", "plain name", id="what is called has no name"),
+    ],
+)
+def test_a_callee_that_cannot_be_replaced_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        carried_out_at(text, lambda site: ReplaceCallee(site, "BatchNorm1d"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("nn . BatchNorm2d (8)", "nn . BatchNorm1d (8)", id="an attribute, oddly spaced"),
+        pytest.param(
+            "from torch.nn import BatchNorm1d, BatchNorm2d\nBatchNorm2d(8)",
+            "from torch.nn import BatchNorm1d, BatchNorm2d\nBatchNorm1d(8)",
+            id="a name that is imported",
+        ),
+    ],
+)
+def test_a_callee_is_replaced(text: str, expected: str) -> None:
+    assert carried_out_at(text, lambda site: ReplaceCallee(site, "BatchNorm1d")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("norm(x)", "norm(x.transpose(1, 2)).transpose(1, 2)", id="a name"),
+        pytest.param("-norm(a + b)", "-norm((a + b).transpose(1, 2)).transpose(1, 2)", id="a sum"),
+        pytest.param(
+            "norm(  # why\n  f(x),\n)", "norm(  # why\n  f(x).transpose(1, 2),\n).transpose(1, 2)", id="over lines"
+        ),
+    ],
+)
+def test_a_call_is_transposed_around(text: str, expected: str) -> None:
+    assert carried_out_at(text, lambda site: TransposeAround(site, (1, 2))) == expected
+
+
+@pytest.mark.parametrize("text", ["norm(x, y)", "norm(*x)", "norm(input=x)", "norm(a for a in x)", "norm()"])
+def test_a_call_with_more_than_a_tensor_is_not_transposed_around(text: str) -> None:
+    with pytest.raises(Refused, match="one tensor"):
+        carried_out_at(text, lambda site: TransposeAround(site, (1, 2)))
