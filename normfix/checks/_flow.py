@@ -1,7 +1,12 @@
 """How values flow between calls, as far as several checks need it."""
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 from normfix import norms, vocabulary
-from normfix.graph import Argument, Call, Layer, LayerGraph, Undecided, Unknown
+from normfix.engine import Facts
+from normfix.graph import Argument, Call, Layer, LayerGraph, Origin, Undecided, Unknown
+from normfix.script import Script
 
 ELEMENTWISE = (
     vocabulary.IDENTITIES
@@ -82,3 +87,22 @@ def normalises_weights(call: Call) -> bool:
         return False
     makers = {one.kind for one in upstream(call.inputs[0])}
     return "constant" in makers and "input" not in makers
+
+
+def twins(layer: Layer, facts: Facts) -> Iterator[tuple[Layer, LayerGraph]]:
+    """Other layers that the same line of source constructs: in a loop, a helper, or another class that inlines it."""
+    if layer.site.origin is not None and facts.script is not None:
+        for other, graph in _constructed(facts.script)[layer.site.origin]:
+            if other is not layer:
+                yield other, graph
+
+
+@lru_cache(maxsize=1)
+def _constructed(script: Script) -> dict[Origin, list[tuple[Layer, LayerGraph]]]:
+    """The layers of all graphs of a file, by the line that constructs them."""
+    found: dict[Origin, list[tuple[Layer, LayerGraph]]] = {}
+    for graph in script.graphs:
+        for layer in graph.layers:
+            if layer.site.origin is not None:
+                found.setdefault(layer.site.origin, []).append((layer, graph))
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._flow import normalises_weights, origin_of_channels, same
+from normfix.checks._flow import normalises_weights, origin_of_channels, same, twins
 from normfix.checks._modes import elements, planned, takes_statistics
 from normfix.engine import Facts, Rule, on_call, on_layer
 from normfix.findings import Problem, Severity
@@ -30,7 +30,7 @@ def single_element(call: Call, facts: Facts) -> Iterator[Problem]:
     yield Problem(
         call.layer.site,
         f"`{call.layer.name}` takes each statistic over one element of {planned(call.input_shape(), facts)}: "
-        f"{_consequence(call.layer)}",
+        f"{_consequence(call.layer, facts)}",
         help=_help(call.layer),
     )
 
@@ -46,10 +46,13 @@ def pooled_to_one(call: Call, facts: Facts) -> Iterator[Problem]:
     if call.kind in norms.GROUP and norms.groups(call.layer) != norms.channels(call.layer):
         return
     has_batch = call.kind in norms.BATCH
+    if has_batch and any(True for _ in twins(call.layer, facts)):
+        # A block for convolutions of all sizes, of which this network builds one behind a pooling.
+        return
     yield Problem(
         call.layer.site,
         f"`{call.layer.name}` takes its statistics over one position"
-        + (" a sample: torch raises when the batch holds one" if has_batch else f": {_consequence(call.layer)}"),
+        + (" a sample: torch raises when the batch holds one" if has_batch else f": {_consequence(call.layer, facts)}"),
         help=_help(call.layer),
         severity=Severity.INFO if has_batch else Severity.ERROR,
     )
@@ -76,7 +79,7 @@ def one_wide(layer: Layer, facts: Facts) -> Iterator[Problem]:
     if _is_built_for_one(layer):
         yield Problem(
             layer.site,
-            f"`{layer.name}` normalises a single element: {_consequence(layer)}",
+            f"`{layer.name}` normalises a single element: {_consequence(layer, facts)}",
             help="Leave the norm out, or normalise over an axis that has more elements",
         )
 
@@ -90,8 +93,8 @@ def _is_built_for_one(layer: Layer) -> bool:
         return False
 
 
-def _consequence(layer: Layer) -> str:
-    if layer.kind in RAISING:
+def _consequence(layer: Layer, facts: Facts) -> str:
+    if layer.kind in RAISING and facts.reader != "onnx":
         return "torch raises in training" if layer.kind in norms.BATCH else "torch raises"
     if layer.kind in norms.RMS or layer.kind in norms.CHANNEL_RMS:
         return "only its sign is left"

@@ -45,9 +45,26 @@ def sequence_batch_norm(call: Call, facts: Facts) -> Iterator[Problem]:
 def _maker(call: Call) -> Call | None:
     """The layer that put its features on the last axis; None where another kind made the tensor."""
     maker = call.producer()
-    while maker.kind in ELEMENTWISE or maker.kind == "getitem":
-        maker = maker.producer()
-    return maker if maker.kind in CHANNELS_LAST else None
+    while maker.kind in ELEMENTWISE or maker.kind in ("getitem", "add"):
+        behind = _beside_constant(maker) if maker.kind == "add" else maker.producer()
+        if behind is None:
+            return None
+        maker = behind
+    is_linear = maker.kind == "matmul" and _beside_constant(maker) is not None
+    return maker if maker.kind in CHANNELS_LAST or is_linear else None
+
+
+def _beside_constant(call: Call) -> Call | None:
+    """The operand beside a stored one: the weight or bias of a linear layer, as ONNX writes one on (N, L, C)."""
+    operands = [one for one in call.inputs if isinstance(one, Call)]
+    moving = [one for one in operands if not _is_stored(one)]
+    return moving[0] if len(operands) == 2 and len(moving) == 1 else None
+
+
+def _is_stored(call: Call) -> bool:
+    while call.kind in ("permute", "transpose", "Identity") and call.inputs and isinstance(call.inputs[0], Call):
+        call = call.inputs[0]
+    return call.kind == "constant"
 
 
 def _is_sequence(maker: Call) -> bool:

@@ -24,7 +24,7 @@ def padded_statistics(call: Call, facts: Facts) -> Iterator[Problem]:
     if sign and norms.uses_input_statistics(call.layer, training=True):
         yield Problem(
             call.layer.site,
-            f"`{call.layer.name}` takes statistics over positions, and `forward` has `{sign}`: they include the padding",
+            f"`{call.layer.name}` takes statistics over positions, padding included: `forward` has `{sign}`",
             help="Compute the statistics over the valid positions, or use a layer norm over features",
         )
 

@@ -1,15 +1,13 @@
 """NF301 bias-before-norm: a bias whose only reader is a norm that subtracts it again."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 from normfix import norms
-from normfix.checks._flow import final_readers, same
+from normfix.checks._flow import final_readers, same, twins
 from normfix.checks._modes import frozen
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import Problem, Safety, SetArgument, Severity, Transform
-from normfix.graph import Call, Layer, LayerGraph, Origin, Unknown
-from normfix.script import Script
+from normfix.graph import Call, Layer, LayerGraph, Unknown
 from normfix.vocabulary import LINEAR, PRODUCERS
 
 RULE = Rule("NF301", "bias-before-norm", Severity.WARNING, readers={"source", "model", "onnx"})
@@ -19,7 +17,7 @@ RULE = Rule("NF301", "bias-before-norm", Severity.WARNING, readers={"source", "m
 def bias_before_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     """The norm subtracts the mean of each channel, b included: norm(f(x) + b) = norm(f(x)), b constant per channel."""
     norm = _cancelled_by(layer, facts.graph, facts)
-    if norm is None or not all(_cancelled_by(*twin, facts) for twin in _twins(layer, facts)):
+    if norm is None or not all(_cancelled_by(*twin, facts) for twin in twins(layer, facts)):
         return
     source = facts.reader == "source"
     bias = layer.argument("bias") if source else None
@@ -81,22 +79,3 @@ def _over_same_channels(call: Call, norm: Call) -> bool:
 def _same_width(linear: Layer, norm: Layer) -> bool:
     """(N, L, C) would need a norm of L features, so equal widths mean (N, C), coincidences aside."""
     return same(linear, "out_features", norm, "num_features")
-
-
-def _twins(layer: Layer, facts: Facts) -> Iterator[tuple[Layer, LayerGraph]]:
-    """Other layers that the same line of source constructs: in a loop, a helper, or another class that inlines it."""
-    if layer.site.origin is not None and facts.script is not None:
-        for other, graph in _constructed(facts.script)[layer.site.origin]:
-            if other is not layer:
-                yield other, graph
-
-
-@lru_cache(maxsize=1)
-def _constructed(script: Script) -> dict[Origin, list[tuple[Layer, LayerGraph]]]:
-    """The layers of all graphs of a file, by the line that constructs them."""
-    found: dict[Origin, list[tuple[Layer, LayerGraph]]] = {}
-    for graph in script.graphs:
-        for layer in graph.layers:
-            if layer.site.origin is not None:
-                found.setdefault(layer.site.origin, []).append((layer, graph))
-    return found
