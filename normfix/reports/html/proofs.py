@@ -10,6 +10,7 @@ from normfix.rewrites import Proof
 
 _LOWEST = -17.0
 _MEANINGS = {
+    "drift": "how far the output moved: this rewrite keeps the interface only",
     "formula": "the rewrite, redone in float64",
     "deployed": "the new model in ONNX Runtime",
     "rounding": "the old model's own rounding",
@@ -47,7 +48,10 @@ def shown(proof: Proof) -> Shown:
     verdict, style = ("Proven", "proven") if proof.holds else ("Not proven", "refuted")
     if proof.level == "none":
         verdict, style = "No proof was asked for", "unproven"
-    marks = [_mark(name, getattr(proof, name)) for name in _MEANINGS]
+    elif proof.holds and proof.drift is not None:
+        verdict, style = "The interface holds, the output moves", "interface"
+    left_out = "drift" if proof.drift is None else "formula"
+    marks = [_mark(name, getattr(proof, name)) for name in _MEANINGS if name != left_out]
     trials = [[trial.inputs, *(_number(getattr(trial, title)) for title in TRIAL_TITLES[1:])] for trial in proof.trials]
     return Shown(verdict, style, marks, list(proof.notes), trials)
 
