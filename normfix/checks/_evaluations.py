@@ -27,6 +27,10 @@ ON_PURPOSE = re.compile(
     r"|flops|benchmark|profile|sanity|smoke|summary|preview"
 )
 """Names of functions that may want training mode, or do not care."""
+PASSES = re.compile(
+    r"forward|module|encod|decod|generat|sampl|predict|infer|extract|embed|feature|classif|reconstruct|backbone|head$"
+)
+"""Names of methods and parts whose call is a forward pass of the model, or of a part of it."""
 SYNTHETIC = frozenset({"randn", "rand", "zeros", "ones", "empty", "randint", "randn_like", "zeros_like", "ones_like"})
 NETWORK_NAME = re.compile(r"(^|_)(model|net|network|classifier|backbone|encoder|unet|resnet|cnn)(\d|_|$)")
 
@@ -50,13 +54,19 @@ def evaluations(script: Script) -> Iterator[Evaluation]:
         off = [call for call in scope.calls if turns_grad_off(script, call)]
         seen: set[str] = set()
         for call in scope.calls:
-            name = dotted(call.func)
+            name = _model_of(call)
             if not name or name in seen or switch(call) or not _may_be_network(script, scope, name):
                 continue
             for_good = any(position(one) < position(call) for one in off)
             if (for_good or gradless(script, call)) and not _is_idle(script, scope, call):
                 seen.add(name)
                 yield Evaluation(call, scope, name, _statement(script, scope, call, name), for_good)
+
+
+def _model_of(call: ast.Call) -> str:
+    """The model that a call runs: "model" for `model(x)`, `model.forward(x)` and `model.decoder(x)`."""
+    name, _, part = dotted(call.func).partition(".")
+    return name if not part or (PASSES.match(part) and "." not in part) else ""
 
 
 def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:

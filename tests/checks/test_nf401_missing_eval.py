@@ -112,6 +112,8 @@ LOADED = "net = Net()\nnet.load_state_dict(torch.load('w.pt'))\n"
         pytest.param("net = Net()\nwith torch.no_grad():\n    y = net(x)", id="no weights were loaded"),
         pytest.param("def f(net):\n    with torch.no_grad():\n        return net(x)", id="the caller is not seen"),
         pytest.param(LOADED + "y = net(x)", id="with gradients"),
+        pytest.param(LOADED + "with torch.no_grad():\n    n = net.parameters(x)", id="no forward pass"),
+        pytest.param(LOADED + "with torch.no_grad():\n    net.optimizer.step(x)", id="a step of something it holds"),
         pytest.param(
             LOADED + "for x in data:\n    with torch.no_grad():\n        t = net(x)\n    loss(t).backward()",
             id="a teacher in a training loop",
@@ -140,6 +142,8 @@ def test_evaluations_silent(text: str) -> None:
     [
         pytest.param(LOADED + "with torch.no_grad():\n    y = net(x)  # here", id="no_grad"),
         pytest.param(LOADED + "with torch.inference_mode():\n    y = net(x)  # here", id="inference_mode"),
+        pytest.param(LOADED + "with torch.no_grad():\n    y = net.forward(x)  # here", id="forward in words"),
+        pytest.param(LOADED + "with torch.no_grad():\n    y = net.decoder(x)  # here", id="a part of it"),
         pytest.param(
             LOADED + "with torch.set_grad_enabled(False):\n    for x in data:\n        y = net(x)  # here",
             id="set_grad_enabled",
