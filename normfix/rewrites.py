@@ -65,6 +65,8 @@ class Proof:
     trials: tuple[Trial, ...] = ()
     level: str = "full"
     """"full", "formula" or "none": how much was asked for."""
+    drift: float | None = None
+    """How far a swap that keeps the interface only has moved the output."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -79,6 +81,8 @@ class Proof:
         if self.level == "none":
             return "not proven: nothing was asked for"
         parts = [f"{name} {_number(getattr(self, name))}" for name in ("formula", "deployed", "rounding")]
+        if self.drift is not None:
+            parts[0] = f"interface only, drift {_number(self.drift)}"
         return "\n".join([f"{'proven' if self.holds else 'NOT PROVEN'}: " + ", ".join(parts), *self.notes])
 
 

@@ -1,0 +1,59 @@
+"""Estimate running statistics from data: the mean over all samples, not the moving average of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from normfix.errors import UsageError
+
+Norm = nn.modules.batchnorm._BatchNorm
+
+
+def calibrate(model: nn.Module, paths: Sequence[str], batches: Iterable[Any]) -> int:
+    """Fill the running statistics of the batch norms at `paths`, in place; everything else runs in eval mode and stays
+    as it is. A batch is a tensor, a tuple of arguments or a dict of keyword arguments. Returns the samples seen.
+
+    Each batch counts by its number of samples. Raises `UsageError` where there are no batches.
+    """
+    norms = [module for path in paths if isinstance(module := model.get_submodule(path), Norm)]
+    modes = {module: module.training for module in model.modules()}
+    momenta = [norm.momentum for norm in norms]
+    seen = 0
+    model.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+        for batch in batches:
+            args, kwargs = _arguments(batch)
+            count = _samples(args, kwargs)
+            seen += count
+            for norm in norms:
+                norm.momentum = count / seen
+            with torch.no_grad():
+                model(*args, **kwargs)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes.items():
+            module.training = mode
+    if not seen:
+        raise UsageError("calibrating: there are no batches")
+    return seen
+
+
+def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(batch, Mapping):
+        return (), dict(batch)
+    return (tuple(batch), {}) if isinstance(batch, (tuple, list)) else ((batch,), {})
+
+
+def _samples(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor) and value.dim()]
+    if not tensors:
+        raise UsageError("calibrating: a batch holds no tensor")
+    return int(tensors[0].shape[0])

@@ -1,0 +1,208 @@
+"""Swaps carry everything over, or refuse by name; what they change is measured."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from transform_networks import chain, conv, image, lambda_of, randomise, rows
+
+from normfix.errors import UsageError
+from normfix.rewrites import Equivalence
+from normfix.transforms.swap import swap
+from normfix.transforms.swapping import group_count
+
+BN = nn.BatchNorm2d
+X = image().float()
+
+
+def test_batch_to_sync_keeps_everything():
+    model = chain(conv(), BN(4, eps=0.3, momentum=None))
+    model[1].weight.requires_grad_(False)
+    model[1].train()
+    done = swap(model, "sync_batch", X, prove="none")
+    new = done.model[1]
+    assert type(new) is nn.SyncBatchNorm and new.eps == 0.3 and new.momentum is None and new.training
+    assert not new.weight.requires_grad and new.bias.requires_grad
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in done.model.state_dict().items())
+    assert type(model[1]) is BN and done.equivalence is Equivalence.EVAL
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "expected"),
+    [
+        pytest.param(nn.SyncBatchNorm(4), torch.randn(3, 4), nn.BatchNorm1d, id="rank-2"),
+        pytest.param(nn.SyncBatchNorm(4), torch.randn(3, 4, 5), nn.BatchNorm1d, id="rank-3"),
+        pytest.param(nn.SyncBatchNorm(4), torch.randn(3, 4, 5, 5), nn.BatchNorm2d, id="rank-4"),
+        pytest.param(nn.SyncBatchNorm(4), torch.randn(3, 4, 2, 2, 2), nn.BatchNorm3d, id="rank-5"),
+    ],
+)
+def test_sync_to_batch_takes_the_rank_that_it_saw(layer, inputs, expected):
+    model = chain(nn.Identity(), layer)
+    done = swap(model, "batch", inputs, prove="formula")
+    assert type(done.model[1]) is expected and done.proof.holds and done.proof.formula == 0
+
+
+def test_sync_to_batch_without_inputs_is_refused():
+    done = swap(chain(conv(), nn.SyncBatchNorm(4)), "batch")
+    assert "rank of its input is not known" in done.refused[0].reason and done.applied == []
+
+
+@pytest.mark.parametrize(
+    ("channels", "elements", "groups", "expected"),
+    [
+        pytest.param(64, 9, 32, 32, id="64-channels"),
+        pytest.param(72, 9, 32, 24, id="72-channels-largest-divisor"),
+        pytest.param(7, 9, 32, 7, id="7-channels"),
+        pytest.param(1, 9, 32, 1, id="1-channel"),
+        pytest.param(64, 1, 64, 32, id="never-one-value-in-a-group"),
+        pytest.param(64, None, 32, 32, id="size-not-known"),
+        pytest.param(64, 9, {"*": 8}, 8, id="by-name"),
+        pytest.param(64, 9, lambda channels: channels // 4, 16, id="by-function"),
+    ],
+)
+def test_groups_policy(channels, elements, groups, expected):
+    assert group_count("bn", channels, elements, groups) == expected
+
+
+def test_batch_to_group_keeps_parameters_and_names():
+    model = chain(conv(), BN(4, eps=0.2), nn.ReLU(inplace=True)).double()
+    done = swap(model, "group", image(), groups=2)
+    new = done.model[1]
+    assert isinstance(new, nn.GroupNorm) and new.num_groups == 2 and new.eps == 0.2
+    assert new.weight.dtype == torch.float64 and torch.equal(new.weight, model[1].weight)
+    assert set(done.model.state_dict()) == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    assert done.equivalence is Equivalence.INTERFACE
+    assert done.proof.holds and done.proof.formula is None and done.proof.drift > 0
+    done.model.train()(image()).sum().backward()
+
+
+def test_a_group_of_one_value_is_refused():
+    model = randomise(nn.Sequential(nn.Flatten(), nn.Linear(144, 1), nn.BatchNorm1d(1)))
+    done = swap(model, "group", X, prove="none")
+    assert "groups of one value" in done.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    "layer", [pytest.param(BN(4, affine=False), id="affine-false"), pytest.param(BN(4, bias=False), id="bias-none")]
+)
+def test_norms_without_parameters_are_swapped_too(layer):
+    done = swap(chain(conv(), layer), "group", X, prove="formula")
+    assert len(done.applied) == 1
+    assert (done.model[1].weight is None) == (layer.weight is None) and done.model[1].bias is None
+
+
+def test_every_name_of_a_shared_norm_gets_the_same_new_object():
+    norm = BN(4)
+    model = lambda_of(lambda m, x: m.b(m.d(m.a(m.c(x)))), c=conv(), a=norm, d=conv(), b=norm)
+    done = swap(model, "sync_batch", X, prove="none")
+    assert done.model.a is done.model.b and type(done.model.a) is nn.SyncBatchNorm
+
+
+def test_the_root_itself_may_be_the_norm():
+    done = swap(randomise(BN(4)), "group", image().float(), prove="none")
+    assert isinstance(done.model, nn.GroupNorm)
+
+
+def test_where_takes_patterns_of_paths():
+    model = chain(nn.Sequential(conv(), BN(4)), nn.Sequential(conv(), BN(4)))
+    done = swap(model, "group", X, where="0.*", prove="none")
+    assert [change.where for change in done.applied] == ["0.1"] and type(done.model[1][1]) is BN
+
+
+class Own(nn.BatchNorm2d):
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+def test_unknown_subclasses_hooks_and_lazy_norms_are_refused_by_name():
+    hooked = BN(4)
+    hooked.register_forward_hook(lambda *_: None)
+    model = lambda_of(lambda m, x: m.h(m.o(x)), o=Own(4), h=hooked)
+    reasons = [refusal.reason for refusal in swap(model, "group", X, prove="none").refused]
+    assert "`o` is a Own" in reasons[0] and "`h` has hooks" in reasons[1]
+    lazy = swap(nn.Sequential(nn.LazyBatchNorm2d()), "group", prove="none")
+    assert "is lazy" in lazy.refused[0].reason
+
+
+def test_group_to_batch_needs_data():
+    model = chain(conv(), nn.GroupNorm(2, 4))
+    assert "give `calibrate=`" in swap(model, "batch", X, prove="none").refused[0].reason
+    told = swap(model, "batch", X, uncalibrated=True, prove="none")
+    assert "eval output will be wrong" in told.notes[0]
+
+
+def test_calibration_averages_over_samples():
+    model = chain(nn.Identity(), nn.GroupNorm(2, 4)).double()
+    data = [image(batch=2) * 3 + 1, image(batch=2)[:1]]
+    done = swap(model, "batch", data[0], calibrate=data, prove="none")
+    whole = torch.cat([batch.mean((0, 2, 3), keepdim=True).expand(len(batch), 4, 1, 1) for batch in data])
+    torch.testing.assert_close(done.model[1].running_mean, whole.mean((0, 2, 3)))
+    assert done.model[1].momentum == 0.1 and not done.model[1].training
+    with pytest.raises(UsageError, match="no batches"):
+        swap(model, "batch", data[0], calibrate=[], prove="none")
+
+
+@pytest.mark.parametrize(
+    ("to", "layer", "inputs", "expected"),
+    [
+        pytest.param("instance", BN(4), X, nn.InstanceNorm2d, id="instance"),
+        pytest.param("layer", BN(4), X, nn.GroupNorm, id="layer-on-images"),
+        pytest.param("layer", nn.BatchNorm1d(4), rows().float(), nn.LayerNorm, id="layer-on-rows"),
+    ],
+)
+def test_other_targets(to, layer, inputs, expected):
+    done = swap(chain(nn.Identity(), layer), to, inputs, prove="formula")
+    assert type(done.model[1]) is expected and done.proof.holds
+    assert torch.equal(done.model[1].weight, layer.weight)
+
+
+def test_frozen_and_back_copies_eps():
+    pytest.importorskip("timm_shim")
+    pytest.importorskip("torchvision")
+    model = chain(conv(), BN(4, eps=0.3))
+    frozen = swap(model, "frozen_batch", X, prove="formula")
+    assert frozen.proof.formula < 1e-10 and frozen.model[1].eps == 0.3
+    back = swap(frozen.model, "batch", X, prove="formula")
+    assert type(back.model[1]) is BN and back.model[1].eps == 0.3 and back.proof.formula < 1e-10
+
+
+def test_timm_norms_keep_their_activation():
+    pytest.importorskip("timm_shim")
+    layers = pytest.importorskip("timm.layers")
+    model = chain(conv(), layers.BatchNormAct2d(4, act_layer="silu"))
+    done = swap(model, "group", X, groups=2, prove="formula")
+    assert type(done.model[1]).__name__ == "GroupNormAct" and isinstance(done.model[1].act, nn.SiLU)
+    assert torch.equal(done.model[1].weight, model[1].weight)
+
+
+def test_old_checkpoints_move():
+    model = chain(conv(), BN(4))
+    other = randomise(copy.deepcopy(model), seed=4)
+    done = swap(model, "group", X, prove="none")
+    done.model.load_state_dict(done.migrate(other.state_dict()), strict=True)
+    assert torch.equal(done.model[1].weight, other[1].weight)
+
+
+def test_an_unknown_kind_is_an_error():
+    with pytest.raises(UsageError, match="no kind of norm"):
+        swap(chain(conv(), BN(4)), "spectral")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices: SyncBatchNorm trains on GPUs only")
+def test_two_ranks_with_half_a_batch_train_like_one_with_the_whole(tmp_path):
+    torch.multiprocessing.spawn(_train_half, (str(tmp_path / "rendezvous"),), nprocs=2)
+
+
+def _train_half(rank: int, rendezvous: str) -> None:
+    torch.distributed.init_process_group("nccl", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    whole = torch.randn(8, 4, 6, 6, generator=torch.Generator().manual_seed(0)).cuda(rank)
+    model = chain(conv(), BN(4)).train().cuda(rank)
+    new = swap(model, "sync_batch", prove="none").model
+    expected = model(whole)[rank * 4 : rank * 4 + 4]
+    torch.testing.assert_close(new(whole[rank * 4 : rank * 4 + 4]), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(new[1].running_var, model[1].running_var, rtol=1e-4, atol=1e-4)
+    torch.distributed.destroy_process_group()
