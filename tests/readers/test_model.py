@@ -299,10 +299,15 @@ def test_arguments_are_those_of_the_constructor(module, expected):
     assert {name: layer.value(name) for name in expected} == expected
 
 
-def test_flipped_tracking_is_read_from_the_buffers():
-    module = nn.BatchNorm2d(4)
+def test_flipped_tracking_is_seen_beside_the_buffers():
+    module = nn.BatchNorm2d(4).eval()
     module.track_running_stats = False
-    assert capture(module).graph.layers[0].value("track_running_stats") is True
+    graph = calls_of(module, torch.randn(2, 4, 3, 3))
+    layer = graph.layers[0]
+    assert layer.value("track_running_stats") is False
+    assert "running_mean" in layer.state
+    # In eval the buffers are used all the same.
+    assert graph.calls[1].training is False
 
 
 def test_nested_and_keyword_inputs_and_outputs():

@@ -55,8 +55,8 @@ def _bias(module: nn.Module) -> object:
 
 
 def _tracked(module: nn.Module) -> object:
-    """Buffers decide: the attribute may have been flipped later."""
-    return getattr(module, "running_mean", None) is not None
+    """The attribute, which may have been flipped after construction; whether there are buffers, the state tells."""
+    return bool(getattr(module, "track_running_stats", False))
 
 
 def _width(module: nn.Module) -> object:
