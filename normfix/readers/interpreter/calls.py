@@ -41,6 +41,7 @@ from normfix.readers.interpreter.values import (
     Super,
     Table,
     Value,
+    compressed,
     flat,
     tensors,
 )
@@ -229,7 +230,7 @@ def append(run: Run, container: Container, value: Value, name: object = None) ->
 def extend(run: Run, items: Items, more: Items) -> None:
     """Add the elements of one list to another."""
     run.touch(items)
-    items.content += more.content
+    items.content = compressed([*items.content, *more.content])
     items.leaked = items.leaked or more.leaked
     if items.leaked is not None:
         for part in flat(more.content):

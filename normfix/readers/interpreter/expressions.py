@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import attributes, calls, statements
 from normfix.readers.interpreter.kinds import OPERATORS, SEVERAL
-from normfix.readers.interpreter.run import DEEPEST, LARGEST, NORMAL, Run, TooLarge, is_none, truth
+from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run, is_none, truth
 from normfix.readers.interpreter.scopes import lookup
 from normfix.readers.interpreter.values import (
     MISSING,
@@ -25,6 +25,7 @@ from normfix.readers.interpreter.values import (
     Scope,
     Table,
     Value,
+    compressed,
     flat,
     join,
     tensors,
@@ -43,9 +44,7 @@ _BIGGEST = 1 << 40
 
 def evaluate(run: Run, node: ast.expr, scope: Scope) -> Value:
     """What an expression stands for. Whatever is not understood is `Unknown`, and what goes into it escapes."""
-    run.steps += 1
-    if run.steps > LARGEST:
-        raise TooLarge
+    run.spend(1)
     handler = _HANDLERS.get(type(node))
     if handler is None or run.depth > DEEPEST:
         return lose(run, node, scope, "it is nested too deeply" if handler else "its syntax is not followed")
@@ -99,7 +98,7 @@ def operate(run: Run, op: ast.operator, left: Value, right: Value, node: ast.AST
     if isinstance(left, Constant) and isinstance(right, Constant):
         return _arithmetic(op, left.value, right.value)
     if isinstance(left, Items) and isinstance(right, Items) and isinstance(op, ast.Add):
-        added = Items([*left.content, *right.content], left.kind)
+        added = Items(compressed([*left.content, *right.content]), left.kind)
         added.leaked = left.leaked or right.leaked
         return added
     if isinstance(op, ast.Mult):

@@ -28,6 +28,7 @@ from normfix.readers.interpreter.values import (
     Table,
     Value,
     children,
+    compressed,
     flat,
     join,
     tensors,
@@ -127,6 +128,12 @@ class Run:
 
     # Changing things, so that a branch can be taken back
 
+    def spend(self, steps: int) -> None:
+        """Count work done. Raises `TooLarge` where it is too much for one graph."""
+        self.steps += steps
+        if self.steps > LARGEST:
+            raise TooLarge
+
     def touch(self, box: Box) -> None:
         """Announce a change of `box.content`: a branch that is being tried keeps what was there before."""
         if self._journal:
@@ -154,6 +161,7 @@ class Run:
         self.path = path
         touched = {key: box for end in ends for key, (box, _) in end.items()}
         for key, box in touched.items():
+            self.spend(1 + len(box.content) // 8)
             contents = [end[key][1] if key in end else box.content for end in ends]
             self.touch(box)
             box.content = _merge(contents)  # type: ignore[assignment]  # all contents of one box have one type
@@ -269,6 +277,7 @@ class Run:
             if id(one) in seen:
                 continue
             seen.add(id(one))
+            self.spend(1)
             if isinstance(one, (Call, Layer)):
                 one.escapes = one.escapes or why
             elif isinstance(one, Container):
@@ -338,7 +347,7 @@ def _merge_lists(lists: Sequence[list[Part]]) -> list[Part]:
     rests = [one[prefix:] for one in lists]
     if not any(rests):
         return lists[0]
-    return [*lists[0][:prefix], Fork(rests)]
+    return compressed([*lists[0][:prefix], Fork(rests)])
 
 
 def truth(value: Value) -> bool | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import attributes, calls, expressions
-from normfix.readers.interpreter.run import DEEPEST, JUMP, LARGEST, NORMAL, Run, TooLarge, is_none, truth
+from normfix.readers.interpreter.run import DEEPEST, JUMP, NORMAL, Run, is_none, truth
 from normfix.readers.interpreter.scopes import imported, lookup
 from normfix.readers.interpreter.values import (
     MISSING,
@@ -38,9 +38,7 @@ def execute(run: Run, block: Sequence[ast.stmt], scope: Scope) -> int:
     """Run a block; how it may end."""
     flags = NORMAL
     for index, statement in enumerate(block):
-        run.steps += 1
-        if run.steps > LARGEST:
-            raise TooLarge
+        run.spend(1)
         if isinstance(statement, ast.If):
             rest = block[index + 1 :]
             if rest and (_leaves(statement.body) or _leaves(statement.orelse)) and run.depth < DEEPEST:

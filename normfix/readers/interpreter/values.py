@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.script import Script
@@ -207,6 +207,8 @@ class Missing:
     """No value: an attribute or name that one branch does not set."""
 
 
+_LONGEST = 200
+
 MISSING = Missing()
 NONE = Constant(None)
 
@@ -329,7 +331,7 @@ def _join_items(rows: list[Items]) -> Items:
     kind = rows[0].kind
     if kind == "tuple" and all(plain is not None and len(plain) == len(plains[0] or ()) for plain in plains):
         return Items([join(column) for column in zip(*(plain or [] for plain in plains), strict=True)], kind)
-    merged = Items([Fork([list(row.content) for row in rows])], kind)
+    merged = Items(compressed([Fork([list(row.content) for row in rows])]), kind)
     merged.leaked = next((row.leaked for row in rows if row.leaked is not None), None)
     return merged
 
@@ -345,6 +347,23 @@ def flat(parts: Iterable[Part]) -> Iterator[Value]:
             stack += part.parts[::-1]
         else:
             yield part
+
+
+def compressed(parts: list[Part]) -> list[Part]:
+    """The same elements in a form of bounded size: branch upon branch would double a list each time."""
+    count = 0
+    for count, _ in enumerate(flat(parts)):
+        if count > _LONGEST:
+            break
+    if count <= _LONGEST:
+        return parts
+    found: dict[int, Value] = {}
+    for place, value in enumerate(flat(parts)):
+        found.setdefault(id(value), value)
+        if place > 20 * _LONGEST:
+            found[0] = Unknown("the list is too long to be followed")
+            break
+    return [Repeat([Choice(list(found.values()))])]
 
 
 def tensors(value: Value) -> Iterator[Call]:
@@ -369,6 +388,3 @@ def children(value: Items | Table | Choice) -> list[Value]:
     if isinstance(value, Items):
         return list(flat(value.content))
     return list(value.content.values()) if isinstance(value, Table) else value.options
-
-
-Thunk = Callable[[], int]
