@@ -30,9 +30,14 @@ def wanted(arguments: argparse.Namespace) -> bool:
 
 
 def finish(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
-    """Fix the files of the run, or show how; print the summary on stderr and what is left on stdout."""
+    """Fix the files of the run, or show how; print the summary on stderr and what is left on stdout.
+
+    A text from standard input goes to standard output, fixed, and what is left of its findings to stderr.
+    """
     from normfix import fixes
 
+    if report.sources:
+        return _finish_text(report, arguments, lint)
     outcome = fixes.apply(report, lint, unsafe=arguments.unsafe_fixes, write=not arguments.diff)
     sys.stdout.write(outcome.diff() if arguments.diff else "")
     if arguments.diff or arguments.fix_only:
@@ -43,3 +48,25 @@ def finish(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
         code = options.finish(outcome.report, arguments)
     sys.stderr.write("".join(f"{line}\n" for line in outcome.summary()))
     return code
+
+
+def _finish_text(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
+    from normfix import fixes
+    from normfix.fixes.plan import unified
+    from normfix.reports import Options, render
+
+    [(path, text)] = report.sources.items()
+    try:
+        done = fixes.fix_text(text, path, lint, unsafe=arguments.unsafe_fixes)
+    except (fixes.Refused, fixes.Broken) as error:
+        sys.stdout.write("" if arguments.diff else text)
+        sys.stderr.write(f"error: {path}: not fixed: {error.reason}\n")
+        return 2
+    if arguments.diff:
+        sys.stdout.write(unified(text, done.text, path))
+        return int(bool(done.applied))
+    sys.stdout.write(done.text)
+    if arguments.fix_only:
+        return 0
+    sys.stderr.write(render(done.report, arguments.output_format, Options(False, False, False)))
+    return options.exit_code(done.report, arguments)

@@ -88,9 +88,9 @@ def _is_wanted(path: str, arguments: argparse.Namespace) -> bool:
 
 def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:
     """The report of a text in the course of being fixed, by the settings of the run."""
-    from normfix.linting import lint_source
+    from normfix.linting import baseline_of, lint_source
 
-    return lint_source(
+    report = lint_source(
         text,
         path,
         select=arguments.select,
@@ -98,3 +98,9 @@ def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:
         ignore=arguments.ignore or (),
         config=arguments.config,
     )
+    known = arguments.baseline or baseline_of(arguments.config)
+    if known is not None:
+        from normfix.baseline import Baseline
+
+        Baseline.read(known).apply(report)
+    return report

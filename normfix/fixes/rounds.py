@@ -13,6 +13,7 @@ from normfix.fixes.plan import Edit, Plan
 from normfix.fixes.remedies import in_source, plan
 from normfix.fixes.source import Refused, Source, origin_of
 from normfix.fixes.verify import Broken, check_tree
+from normfix.sources import declared_encoding
 
 Lint = Callable[[str, str], Report]
 """Text and path to report: `lint_source` with the settings of the run."""
@@ -58,7 +59,12 @@ class _Round:
 
 def fix_text(text: str, path: str, lint: Lint, *, unsafe: bool = False) -> Fixed:
     """Fix a text as an editor holds it. Raises `Refused` and `Broken` as `fix` does."""
-    return fix(document(path, text.encode()), path, lint, unsafe=unsafe)
+    encoding = "utf-8" if path.endswith(".ipynb") else declared_encoding(text.encode(errors="surrogatepass"))
+    try:
+        data = text.encode(encoding)
+    except UnicodeError as error:
+        raise Refused(f"the text cannot be written in {encoding}, as it says: {error}") from error
+    return fix(document(path, data), path, lint, unsafe=unsafe)
 
 
 def fix(start: Document, path: str, lint: Lint, *, unsafe: bool = False) -> Fixed:

@@ -1,5 +1,6 @@
 """`normfix lint --fix` and its relatives: what is written, what is printed where, the exit code."""
 
+import io
 import json
 from pathlib import Path
 
@@ -109,3 +110,39 @@ def test_a_link_into_another_folder_is_followed(file: Path, tmp_path: Path) -> N
     (folder / "link.py").symlink_to(file)
     main(["lint", "--fix", str(folder / "link.py")])
     assert (folder / "link.py").is_symlink() and file.read_text() == SAFE
+
+
+def from_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_standard_input_comes_out_fixed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from_stdin(monkeypatch, TEXT.encode())
+    assert main(["lint", "--fix", "-"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == SAFE and "NF301" in shown.err
+
+
+def test_standard_input_gives_a_diff(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from_stdin(monkeypatch, TEXT.encode())
+    assert main(["lint", "--diff", "-", "--stdin-filename", "net.py"]) == 1
+    assert capsys.readouterr().out.startswith("--- net.py\n+++ net.py\n")
+
+
+def test_an_encoding_comment_does_not_spoil_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"# coding: latin-1\n# größe\n{TEXT}"
+    from_stdin(monkeypatch, text.encode("latin-1"))
+    assert main(["lint", "--fix-only", "-"]) == 0
+    assert capsys.readouterr().out == text.replace("net.eval", "net.eval()")
+
+
+def test_what_the_baseline_holds_is_not_fixed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    file.write_text(UNSAFE.replace("net.eval()", "net.eval"))
+    assert main(["baseline", "write", "net.py"]) == 0
+    [written] = [path for path in file.parent.iterdir() if path.name != "net.py"]
+    file.write_text(TEXT)
+    main(["lint", "--unsafe-fixes", "--baseline", written.name, "net.py"])
+    assert file.read_text() == UNSAFE.replace("net.eval()", "net.eval")
