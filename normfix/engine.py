@@ -128,6 +128,10 @@ def checks() -> tuple[Check, ...]:
         if not own and not name.startswith("_"):
             raise RuntimeError(f"normfix/checks/{file} holds no check: decorate a generator")
         found += own
+    for check in found:
+        twin = next(other for other in found if other.rule.code == check.rule.code)
+        if twin.rule is not check.rule:
+            raise RuntimeError(f"{check.rule.code} is both {twin.rule.slug} and {check.rule.slug}: codes are used once")
     return tuple(sorted(found, key=lambda check: check.rule.code))
 
 
