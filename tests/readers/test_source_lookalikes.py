@@ -313,6 +313,9 @@ LOOKALIKES = {
     "a nested function reads the output": net(
         CONV_BN, "y = self.conv(x)\ndef late():\n    return y\nreturn self.bn(y), late"
     ),
+    "a nested function changes the output": net(
+        CONV_BN, "x = self.conv(x)\ndef late():\n    nonlocal x\n    x = F.relu(x)\nlate()\nreturn self.bn(x)"
+    ),
     "the names are bound twice": """
         try:
             from apex import BatchNorm2d

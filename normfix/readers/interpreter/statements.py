@@ -155,6 +155,8 @@ def bind(run: Run, target: ast.expr, value: Value, scope: Scope) -> None:
     """Assign a value to a target."""
     if isinstance(target, ast.Name):
         calls.christen(value, target.id)
+        if target.id in scope.outer:
+            run.escape(value, Unknown("it is kept in an outer scope"))
         run.assign(scope, target.id, value)
     elif isinstance(target, ast.Attribute):
         attributes.write(run, expressions.evaluate(run, target.value, scope), target.attr, value, scope)
@@ -477,8 +479,16 @@ def _import(run: Run, statement: ast.Import | ast.ImportFrom, scope: Scope) -> i
 
 
 def _outer(run: Run, statement: ast.Global | ast.Nonlocal, scope: Scope) -> int:
+    why = Unknown("it belongs to an outer scope")
     for name in statement.names:
-        run.assign(scope, name, Unknown("it belongs to an outer scope"))
+        at = scope.parent
+        while at is not None and at.parent is not None:
+            if name in at.content:
+                run.escape(at.content[name], why)
+                run.assign(at, name, why)
+            at = at.parent
+        run.assign(scope, name, why)
+        scope.outer.add(name)
     return NORMAL
 
 
