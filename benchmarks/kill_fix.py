@@ -20,12 +20,14 @@ def main(runs: int, count: int) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         paths = [folder / f"m{number}.py" for number in range(count)]
-        whole = timed(folder, paths, None)
+        start = time.perf_counter()
+        started(folder, paths).wait()
+        whole = time.perf_counter() - start
         tally = {"old": 0, "new": 0, "neither": 0, "lost": 0, "left behind": 0, "runs cut in two": 0}
         for number in range(runs):
             if number % 50 == 0:
                 print(f"{number} of {runs} runs: {tally}", file=sys.stderr)
-            timed(folder, paths, random.uniform(0.3 * whole, whole))
+            killed(folder, paths)
             found = [path.read_bytes() if path.exists() else None for path in paths]
             old, new, lost = found.count(OLD), found.count(NEW), found.count(None)
             tally["old"] += old
@@ -42,18 +44,22 @@ def main(runs: int, count: int) -> int:
     return int(tally["neither"] + tally["lost"] > 0)
 
 
-def timed(folder: Path, paths: list[Path], moment: float | None) -> float:
-    """Start with old files and kill the run after `moment` seconds; the seconds that a whole run took."""
+def started(folder: Path, paths: list[Path]) -> "subprocess.Popen[bytes]":
     for path in paths:
         path.write_bytes(OLD)
-    start = time.perf_counter()
-    run = subprocess.Popen([*COMMAND, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        run.wait(moment)
-    except subprocess.TimeoutExpired:
-        run.kill()
-        run.wait()
-    return time.perf_counter() - start
+    return subprocess.Popen([*COMMAND, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def killed(folder: Path, paths: list[Path]) -> None:
+    """Kill a run soon after it replaced one of the files, drawn by chance, and a little later by chance too."""
+    run = started(folder, paths)
+    mark = random.choice(paths)
+    before = mark.stat().st_ino
+    while mark.stat().st_ino == before and run.poll() is None:
+        time.sleep(0.0005)
+    time.sleep(random.uniform(0, 0.01))
+    run.kill()
+    run.wait()
 
 
 if __name__ == "__main__":
