@@ -36,8 +36,11 @@ def judge_interface(
         drift = max(drift, distance(before.outputs, after.outputs))
         rounding = distance(truth.outputs, after.outputs)
         error = None if deployed is None else distance(truth.outputs, deployed[index].outputs)
+        if rounding > TELLING:
+            told.append(f"{name} inputs tell nothing of ONNX Runtime: the new model's own rounding is {rounding:.1e}")
+            continue
         trials.append(Trial(name, None, rounding, deployed=error))
-        if error is not None and rounding <= TELLING and error > FACTOR * max(rounding, eps):
+        if error is not None and error > FACTOR * max(rounding, eps):
             told.append(f"ONNX Runtime differs from the new model by {error:.1e} on {name} inputs")
     if not trials:
         return Proof(False, None, None, None, (*told, "the model ran on none of the inputs"), (), level)

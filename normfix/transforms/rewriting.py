@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.nn.parameter import is_lazy
 
 from normfix.errors import UsageError
 from normfix.proof.copying import copied
@@ -35,6 +36,9 @@ def clone(model: nn.Module, doing: str) -> nn.Module:
         raise UsageError(f"{doing} `{kind}`: a TorchScript module cannot be rewritten; pass the model it was made of")
     if kind in _WRAPPERS:
         raise UsageError(f"{doing} `{kind}`: it wraps another model; {_WRAPPERS[kind]}")
+    lazy = [name for name, tensor in state_of(model).items() if is_lazy(tensor)]
+    if lazy:
+        raise UsageError(f"{doing} `{kind}`: `{lazy[0]}` is lazy; run one batch through the model first")
     try:
         return copied(model)
     except Exception as error:

@@ -34,6 +34,7 @@ _SOURCES = {
     "layer": ("batch", "sync_batch"),
     "frozen_batch": ("batch", "sync_batch"),
 }
+_RANKS = {"BatchNorm2d": 4, "BatchNorm3d": 5}
 _TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -42,8 +43,6 @@ def kind_of(module: nn.Module) -> str | None:
     anything else."""
     cls = type(module)
     home = cls.__module__.partition(".")[0]
-    if isinstance(module, nn.modules.batchnorm._LazyNormBase):
-        return "lazy"
     if cls in _BATCH or (home == "timm" and cls.__name__ == "BatchNormAct2d"):
         return "batch"
     if cls is nn.SyncBatchNorm:
@@ -57,7 +56,7 @@ def kind_of(module: nn.Module) -> str | None:
 
 def is_source(kind: str, target: str) -> bool:
     """Would a norm of this kind be swapped for the target."""
-    return kind in _SOURCES[target] or kind in ("unknown", "lazy")
+    return kind in _SOURCES[target] or kind == "unknown"
 
 
 def equivalence(kind: str, target: str) -> Equivalence:
@@ -69,8 +68,6 @@ def equivalence(kind: str, target: str) -> Equivalence:
 def make(old: nn.Module, path: str, target: str, shape: Shape | None, groups: Groups) -> tuple[nn.Module, str]:
     """The new norm with everything that the old one holds, and what to say. Raises `Refused`."""
     kind = kind_of(old)
-    if kind == "lazy":
-        raise Refused(f"`{path}` is lazy: run one batch through the model first")
     if kind == "unknown" or kind is None:
         raise Refused(f"`{path}` is a {type(old).__name__}, a subclass that normfix does not know")
     channels = _channels(old)
@@ -127,9 +124,10 @@ def _group(old: nn.Module, path: str, channels: int, shape: Shape | None, groups
     count = group_count(path, channels, _elements(shape), groups)
     made = f"GroupNorm({count}, {channels})"
     if _is_act(old):
-        from timm.layers import GroupNormAct
+        from timm.layers.norm_act import GroupNormAct
 
-        return GroupNormAct(channels, num_groups=count, eps=_eps(old)), f"became {made}, drop and activation kept"
+        act: nn.Module = GroupNormAct(channels, num_groups=count, eps=_eps(old))
+        return act, f"became {made}, drop and activation kept"
     return nn.GroupNorm(count, channels, eps=_eps(old), affine=_affine(old)), f"became {made}"
 
 
@@ -150,13 +148,13 @@ def _sync(old: nn.Module, path: str, channels: int, shape: Shape | None, groups:
         raise Refused(f"`{path}` is a {type(old).__name__}; timm's own convert_sync_batchnorm keeps its activation")
     tracked = bool(old.track_running_stats)
     momentum = getattr(old, "momentum", 0.1)
-    new = nn.SyncBatchNorm(channels, _eps(old), momentum, _affine(old), tracked)  # type: ignore[arg-type]  # None is a momentum
+    new = nn.SyncBatchNorm(channels, _eps(old), momentum, _affine(old), tracked)
     return new, f"became SyncBatchNorm({channels})"
 
 
 def _instance(old: nn.Module, path: str, channels: int, shape: Shape | None, groups: Groups) -> tuple[nn.Module, str]:
     _refuse_act(old, path)
-    rank = len(shape) if shape is not None else {nn.BatchNorm2d: 4, nn.BatchNorm3d: 5}.get(type(old), 0)
+    rank = len(shape) if shape is not None else _RANKS.get(type(old).__name__, 0)
     cls = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}.get(rank)
     if cls is None:
         raise Refused(f"`{path}` reads a tensor without spatial axes, or of unknown rank")
@@ -183,7 +181,7 @@ def _frozen(old: nn.Module, path: str, channels: int, shape: Shape | None, group
     if old.running_mean is None:
         raise Refused(f"`{path}` has no running statistics to be frozen")
     try:
-        from torchvision.ops import FrozenBatchNorm2d
+        from torchvision.ops import FrozenBatchNorm2d  # type: ignore[import-untyped]  # torchvision has no types
     except (ImportError, RuntimeError) as error:
         raise Refused(f"`{path}` needs torchvision, which cannot be imported: {error}") from error
     new: nn.Module = FrozenBatchNorm2d(channels, eps=_eps(old))
@@ -206,9 +204,8 @@ def _carry_over(old: nn.Module, new: nn.Module) -> None:
             new.register_parameter(name, nn.Parameter(value.detach().clone()))
         elif name in new._buffers and isinstance(value, torch.Tensor):
             new._buffers[name] = value.detach().clone()
-    reference = next(
-        (t for t in (*old.parameters(recurse=False), *old.buffers(recurse=False)) if t.is_floating_point()), None
-    )
+    own = (*old.parameters(recurse=False), *old.buffers(recurse=False))
+    reference = next((tensor for tensor in own if tensor.is_floating_point()), None)
     if reference is not None:
         new.to(device=reference.device)
         for tensors in (new._parameters, new._buffers):
