@@ -71,7 +71,11 @@ def layer_kind(script: Script, node: ast.AST) -> str:
     """The kind of the torch layer that a call constructs, as `vocabulary` knows it; "" for any other node."""
     if not isinstance(node, ast.Call):
         return ""
-    name = script.resolve(node.func)
+    function = node.func
+    known = vocabulary.is_known(function.attr) if isinstance(function, ast.Attribute) else True
+    if not known or (isinstance(function, ast.Name) and function.id not in script.imports):
+        return ""
+    name = script.resolve(function)
     kind = name.rpartition(".")[2]
     return kind if name.startswith("torch.nn.") and kind[:1].isupper() and vocabulary.is_known(kind) else ""
 
@@ -158,6 +162,7 @@ def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
     return {node.name: node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))}
 
 
+@lru_cache(maxsize=64)
 def _closure(script: Script, start: ast.AST) -> Contents:
     return _inside(script, reached(script, start))
 

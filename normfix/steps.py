@@ -290,6 +290,17 @@ def passed(call: ast.Call, scope: Scope) -> dict[str, ast.expr]:
     return given | {one.arg: one.value for one in call.keywords if one.arg in names and one.arg is not None}
 
 
+def calls_of(script: Script, *names: str) -> Iterator[ast.Call]:
+    """The calls of functions that end in one of these names, whatever they were imported as."""
+    short = {name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in names}
+    for call in script.of_type(ast.Call):
+        function = call.func
+        if (isinstance(function, ast.Attribute) and function.attr in names) or (
+            isinstance(function, ast.Name) and function.id in short
+        ):
+            yield call
+
+
 @dataclass(eq=False, slots=True)
 class Effects:
     """What a scope, and what it calls in this file, may do to the mode of one module."""

@@ -3,24 +3,28 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_node
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
 from normfix.networks import argument, is_torch_class
 from normfix.script import Script
-from normfix.steps import dotted
+from normfix.steps import calls_of, dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE | {"pt2"})
 FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")
 """Parts of names of classes that never use batch statistics, on purpose."""
 
 
-@on_node(RULE, ast.Call)
-def hard_coded_mode(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE)
+def hard_coded_mode(script: Script, facts: Facts) -> Iterator[Problem]:
     """A functional batch norm with running statistics, in a module, whose flag is a literal or left at its default."""
-    script = facts.script
-    if script is None or script.resolve(node.func) != "torch.nn.functional.batch_norm" or not _has_statistics(node):
-        return
+    if "batch_norm" in script.text:
+        for call in calls_of(script, "batch_norm"):
+            if script.resolve(call.func) == "torch.nn.functional.batch_norm" and _has_statistics(call):
+                yield from _judged(script, call)
+
+
+def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:
     owner = script.class_of(node)
     if owner is None or not is_torch_class(script, owner) or any(one in owner.name.lower() for one in FROZEN):
         return

@@ -7,11 +7,11 @@ import ast
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import contents, is_torch_class, is_unit_test
 from normfix.script import Script
-from normfix.steps import dotted, functions, scope_of
+from normfix.steps import calls_of, dotted, functions, scope_of
 
 RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE)
 CHECKPOINT = "torch.utils.checkpoint."
@@ -19,16 +19,16 @@ AWARE = ("sqrt", "FrozenBatchNorm", "momentum=None", "patch_batchnorm", "BatchNo
 """Words of code that makes up for the second update, or does not have it."""
 
 
-@on_node(RULE, ast.Call)
-def checkpointed_norm(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE)
+def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """`torch.utils.checkpoint` over a part of a module that holds batch norm."""
-    script = facts.script
-    if script is None or not node.args or not script.resolve(node.func).startswith(CHECKPOINT):
+    if "checkpoint" not in script.text or is_unit_test(script) or any(word in script.text for word in AWARE):
         return
-    if is_unit_test(script) or any(word in script.text for word in AWARE):
-        return
-    name = _normed_part(script, node, node.args[0])
-    if name:
+    for node in calls_of(script, "checkpoint", "checkpoint_sequential"):
+        known = node.args and script.resolve(node.func).startswith(CHECKPOINT)
+        name = _normed_part(script, node, node.args[0]) if known else ""
+        if not name:
+            continue
         yield Problem(
             script.site(node),
             f"`{name}` holds batch norm and is checkpointed: the backward pass runs it again, so its running "

@@ -4,19 +4,24 @@ import ast
 from collections.abc import Iterator
 
 from normfix.checks._wraps import converts, wrapped_before
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.steps import scope_of
+from normfix.script import Script
+from normfix.steps import calls_of, scope_of
 
 RULE = Rule("NF601", "late-sync-conversion", Severity.ERROR, readers=SOURCE)
 
 
-@on_node(RULE, ast.Call)
-def late_sync_conversion(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE)
+def late_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
     """A conversion to SyncBatchNorm of a network that is already in DistributedDataParallel or torch.compile."""
-    script = facts.script
-    if script is None or "convert_sync_batchnorm" not in script.text or not converts(script, node) or not node.args:
-        return
+    if "convert_sync_batchnorm" in script.text:
+        for call in calls_of(script, "convert_sync_batchnorm"):
+            if converts(script, call) and call.args:
+                yield from _judged(script, call)
+
+
+def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:
     found = wrapped_before(script, scope_of(script, node), node.args[0], node)
     if found is None or found[0] == "DataParallel":
         return

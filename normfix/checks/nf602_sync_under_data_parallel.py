@@ -5,29 +5,30 @@ from collections.abc import Iterator
 
 from normfix.checks._exports import construction
 from normfix.checks._wraps import converts, wrapper
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import classes, layer_kind
 from normfix.script import Script
-from normfix.steps import Scope, aliases, base, dotted, exclusive, position, scope_of, subject
+from normfix.steps import Scope, aliases, base, calls_of, dotted, exclusive, position, scope_of, subject
 
 RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE)
 
 
-@on_node(RULE, ast.Call)
-def sync_under_data_parallel(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE)
+def sync_under_data_parallel(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with SyncBatchNorm that is handed to DataParallel, or converted inside it."""
-    script = facts.script
-    if script is None or "SyncBatchNorm" not in script.text or wrapper(script, node) != "DataParallel" or not node.args:
+    if "SyncBatchNorm" not in script.text or "DataParallel" not in script.text:
         return
-    scope = scope_of(script, node)
-    if _is_converted(script, scope, node) or _is_built_with_sync(script, node):
-        yield Problem(
-            script.site(node),
-            f"`{script.source(node.args[0])}` holds SyncBatchNorm under `DataParallel`: its replicas share one "
-            "process, so nothing is synchronised",
-            help="Use DistributedDataParallel, one process for each device",
-        )
+    for node in calls_of(script, "DataParallel"):
+        if wrapper(script, node) != "DataParallel" or not node.args:
+            continue
+        if _is_converted(script, scope_of(script, node), node) or _is_built_with_sync(script, node):
+            yield Problem(
+                script.site(node),
+                f"`{script.source(node.args[0])}` holds SyncBatchNorm under `DataParallel`: its replicas share one "
+                "process, so nothing is synchronised",
+                help="Use DistributedDataParallel, one process for each device",
+            )
 
 
 def _is_converted(script: Script, scope: Scope, node: ast.Call) -> bool:

@@ -5,22 +5,26 @@ from collections.abc import Iterator
 
 from normfix.checks._exports import construction
 from normfix.checks._wraps import converts
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import BATCH_NORMS, classes, layer_kind, reached
 from normfix.script import FUNCTIONS, Script
-from normfix.steps import base, dotted, scope_of, subject
+from normfix.steps import base, calls_of, dotted, scope_of, subject
 
 RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE)
 OWN_CONVERTERS = ("timm.layers.convert_sync_batchnorm", "timm.models.layers.convert_sync_batchnorm")
 
 
-@on_node(RULE, ast.Call)
-def lossy_sync_conversion(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE)
+def lossy_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
     """A conversion of a network whose batch norms are subclasses with more in them, or are still lazy."""
-    script = facts.script
-    if script is None or "convert_sync_batchnorm" not in script.text or not converts(script, node) or not node.args:
-        return
+    if "convert_sync_batchnorm" in script.text:
+        for call in calls_of(script, "convert_sync_batchnorm"):
+            if converts(script, call) and call.args:
+                yield from _judged(script, call)
+
+
+def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:
     core = base(node.args[0])
     value = construction(script, scope_of(script, node), subject(core)) if subject(core) else core
     value = base(value) if value is not None else None
