@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._flow import ELEMENTWISE
 from normfix.engine import Facts, Rule, on_call
-from normfix.findings import Problem, Severity
+from normfix.findings import Problem, Safety, Severity, TransposeAround
 from normfix.graph import Call, Undecided
 from normfix.vocabulary import LINEAR
 
@@ -39,7 +39,19 @@ def sequence_batch_norm(call: Call, facts: Facts) -> Iterator[Problem]:
         f"`{call.layer.name}` normalises axis 1, the positions, but `{maker.layer.name}` puts its "
         f"{f'{width} ' if width else ''}features on the last axis: {outcome}",
         help="Transpose around it, `norm(x.transpose(1, 2)).transpose(1, 2)`, or flatten the positions first",
+        remedy=TransposeAround(call.site, (1, 2)) if _is_mendable(call, facts) else None,
+        safety=Safety.UNSAFE if _is_mendable(call, facts) else Safety.DISPLAY,
     )
+
+
+def _is_mendable(call: Call, facts: Facts) -> bool:
+    """Is there one call in source to put transposes around."""
+    if facts.reader != "source" or call.site.origin is None:
+        return False
+    try:
+        return len(facts.graph.calls_of(call.layer)) == 1
+    except Undecided:
+        return False
 
 
 def _maker(call: Call) -> Call | None:

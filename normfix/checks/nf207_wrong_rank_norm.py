@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from normfix import norms
+from normfix import norms, vocabulary
 from normfix.checks._flow import ELEMENTWISE, same
 from normfix.engine import Facts, Rule, on_call
-from normfix.findings import Problem, Severity
+from normfix.findings import Problem, ReplaceCallee, Safety, Severity
 from normfix.graph import Call, Undecided
 from normfix.vocabulary import CONVOLUTIONS, LINEAR, POOLS, TRANSPOSED_CONVOLUTIONS
 
@@ -21,12 +21,15 @@ def wrong_rank_norm(call: Call, facts: Facts) -> Iterator[Problem]:
     if rank is None or maker is None or rank in _batched_ranks(call.kind):
         return
     wanted = {3: "1d", 4: "2d", 5: "3d"}.get(rank, "1d")
+    mendable = facts.reader == "source" and call.kind in vocabulary.kinds() and "." not in call.kind
     silent = call.kind in norms.INSTANCE and rank in norms.ranks(call.kind)
     yield Problem(
         call.layer.site,
         f"`{call.layer.name}` is a {call.kind}, but `{maker.layer.name}` makes {rank}-D batches: "
         + ("it takes the batch for channels" if silent else "torch raises"),
         help=f"Use `{call.kind[:-2]}{wanted}`",
+        remedy=ReplaceCallee(call.layer.site, f"{call.kind[:-2]}{wanted}") if mendable else None,
+        safety=Safety.UNSAFE if mendable else Safety.DISPLAY,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from normfix import norms
 from normfix.engine import Facts, Rule, on_layer
-from normfix.findings import Problem, Severity
+from normfix.findings import Problem, RemoveStatement, Safety, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.script import Script
 
@@ -27,6 +27,8 @@ def unused_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
         layer.site,
         f"`{layer.name}` is built, but no call of it contributes to the output",
         help="Call it where it was meant to stand, or delete it; strict loading of old checkpoints then needs care",
+        remedy=RemoveStatement(layer.site) if facts.reader == "source" else None,
+        safety=Safety.UNSAFE if facts.reader == "source" else Safety.DISPLAY,
     )
 
 
