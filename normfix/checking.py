@@ -30,20 +30,29 @@ def check(
     select: Sequence[str] | None = None,
     extend_select: Iterable[str] = (),
     ignore: Iterable[str] = (),
+    options: Mapping[str, object] | None = None,
     name: str = "",
 ) -> Report:
     """Find misused norms in a live model, which is left as it was.
 
     `example_inputs` (a tensor, a tuple, or a dict of keyword arguments) let shapes and edges be seen. `purpose` is
     "training" or "inference"; `batch_size` (per device) and `world_size` are those of the planned training run.
-    `name` is what the report calls the model. Raises UsageError for a model that cannot be read at all.
+    `options` holds settings of single rules, by slug; `name` is what the report calls the model. Raises UsageError for
+    a model that cannot be read at all.
     """
     _require_plan(purpose, batch_size, world_size)
     checks = selected(select, extend_select, ignore)
     from normfix.readers.model import capture
 
     captured = capture(model, example_inputs, example_kwargs)
-    facts = Facts("model", name or captured.graph.name, purpose=purpose, batch_size=batch_size, world_size=world_size)
+    facts = Facts(
+        "model",
+        name or captured.graph.name,
+        purpose=purpose,
+        batch_size=batch_size,
+        world_size=world_size,
+        options=options or {},
+    )
     return _report(facts, checks, [captured.graph])
 
 
@@ -55,6 +64,7 @@ def check_file(
     select: Sequence[str] | None = None,
     extend_select: Iterable[str] = (),
     ignore: Iterable[str] = (),
+    options: Mapping[str, object] | None = None,
 ) -> Report:
     """Find misused norms in an ONNX file, a saved program (.pt2) or a checkpoint, by its suffix.
 
@@ -65,7 +75,8 @@ def check_file(
     checks = selected(select, extend_select, ignore)
     from normfix.readers.target import reader_of
 
-    return _report(Facts(reader_of(path), path, purpose=purpose), checks, file_graphs(path, shapes))
+    facts = Facts(reader_of(path), path, purpose=purpose, options=options or {})
+    return _report(facts, checks, file_graphs(path, shapes))
 
 
 def file_graphs(path: str, shapes: Sequence[Sequence[int]] = ()) -> list[LayerGraph]:

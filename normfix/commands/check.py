@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from normfix.commands import options
 from normfix.reports import LINT_FORMATS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from normfix.graph import LayerGraph
+    from normfix.planned import Model, Selection
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
     parser = subparsers.add_parser(
         "check", description="Find misused norms in a model, an ONNX file, an exported program or a checkpoint."
     )
-    add_target(parser)
+    add_target(parser, required=False)
     plan = parser.add_argument_group("plan")
     plan.add_argument("--purpose", choices=("training", "inference"), help="what the model is about to be used for")
     plan.add_argument("--batch-size", type=int, metavar="N", help="samples per device of the training run")
@@ -29,9 +33,15 @@ def add_parser(subparsers: options.Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def add_target(parser: argparse.ArgumentParser) -> None:
+def add_target(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """TARGET, `--input` and `--kwargs`: which model, and what it is fed with."""
-    parser.add_argument("target", metavar="TARGET", help="package.module:name, path/to/file.py:name, or a file")
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        nargs=None if required else "?",
+        help="package.module:name, path/to/file.py:name, or a file"
+        + ("" if required else "; without one, the models of `[[tool.normfix.models]]` in pyproject.toml"),
+    )
     parser.add_argument(
         "--input",
         action="append",
@@ -43,28 +53,66 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from normfix.planned import Model, Selection, check_one, model_of
+    from normfix.planning import settings_source
+
+    settings = settings_source(arguments.config)("pyproject.toml")
+    arguments.fail_on = arguments.fail_on or settings.fail_on
+    selection = Selection(
+        settings.select if arguments.select is None else arguments.select,
+        (*settings.extend_select, *(arguments.extend_select or ())),
+        (*settings.ignore, *(arguments.ignore or ())),
+        settings.options,
+    )
+    if arguments.target is None:
+        return _all([model_of(table) for table in settings.models], selection, arguments)
+    model = Model(
+        arguments.target,
+        arguments.input,
+        keywords(arguments.kwargs),
+        arguments.purpose,
+        arguments.batch_size,
+        arguments.world_size,
+    )
+    return options.finish(check_one(model, selection), arguments, lambda: _graph(model))
+
+
+def _all(models: Sequence[Model], selection: Selection, arguments: argparse.Namespace) -> int:
+    """Every model of the configuration, with a line of progress where somebody watches."""
+    from normfix.errors import UsageError
+    from normfix.planned import check_all
+
+    if not models:
+        raise UsageError("nothing to check: name a TARGET, or list models under `[[tool.normfix.models]]`")
+    if arguments.input or arguments.kwargs or arguments.purpose or arguments.batch_size or arguments.world_size:
+        raise UsageError("cannot check the models of the configuration with other inputs or plans: name a TARGET")
+    watched = sys.stderr.isatty()
+    targets: list[str] = []
+
+    def tell(target: str) -> None:
+        targets.append(target)
+        if watched:
+            sys.stderr.write(f"\r\x1b[Kchecking {len(targets)} of {len(models)}: {target}")
+            sys.stderr.flush()
+
+    report = check_all(models, selection, tell)
+    if watched:
+        sys.stderr.write("\r\x1b[K")
+    return options.finish(report, arguments)
+
+
+def _graph(model: Model) -> LayerGraph | None:
+    """The network for the page: that of the model, or the first in a file."""
     from normfix.readers.target import load, parse_inputs, reader_of
 
-    inputs = parse_inputs(arguments.input)
-    selection = {
-        "purpose": arguments.purpose,
-        "select": arguments.select,
-        "extend_select": arguments.extend_select or (),
-        "ignore": arguments.ignore or (),
-    }
-    if reader_of(arguments.target) == "model":
-        from normfix.checking import check
-        from normfix.readers.model import capture
+    inputs = parse_inputs(model.input)
+    if reader_of(model.target) != "model":
+        from normfix.checking import file_graphs
 
-        plan = {"batch_size": arguments.batch_size, "world_size": arguments.world_size, "name": arguments.target}
-        model = load(arguments.target, keywords(arguments.kwargs))
-        report = check(model, inputs or None, **selection, **plan)
-        return options.finish(report, arguments, lambda: capture(model, inputs or None).graph)
-    from normfix.checking import check_file, file_graphs
+        return next(iter(file_graphs(model.target, [one.shape for one in inputs])), None)
+    from normfix.readers.model import capture
 
-    shapes = [one.shape for one in inputs]
-    report = check_file(arguments.target, shapes, **selection)
-    return options.finish(report, arguments, lambda: next(iter(file_graphs(arguments.target, shapes)), None))
+    return capture(load(model.target, model.kwargs), inputs or None).graph
 
 
 def keywords(text: str | None) -> Mapping[str, Any]:
