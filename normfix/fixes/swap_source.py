@@ -54,6 +54,8 @@ def swap_source(path: str, kind: str, *, groups: int = 32, where: str | None = N
     doing = f"cannot swap the norms of {path} to `{kind}`"
     if kind not in (*KINDS, "sync_batch"):
         raise UsageError(f"{doing}: source does not tell the rank of its inputs; swap the live model instead")
+    if groups < 1:
+        raise UsageError(f"{doing}: a group norm has at least one group, not {groups}")
     try:
         snapshot = files.read(path)
         old = PythonFile.of(snapshot.data)

@@ -78,6 +78,11 @@ def test_a_kind_that_source_cannot_tell_is_an_error(tmp_path: Path) -> None:
         swapped(tmp_path, HEAD, "batch")
 
 
+def test_no_groups_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least one group"):
+        swap_source(str(tmp_path / "net.py"), "group", groups=0)
+
+
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         swap_source(str(tmp_path / "gone.py"), "group")
@@ -196,3 +201,33 @@ def test_swapped_source_builds_and_runs(tmp_path: Path) -> None:
     swapped(tmp_path, text)
     done = subprocess.run([sys.executable, tmp_path / "net.py"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['GroupNorm'] [1e-05, 0.001, 1e-05, 0.001, 1e-05] 24"
+
+
+NETWORK = """from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3, bias=False)
+        self.bn = nn.BatchNorm2d(width, momentum=0.05)
+        self.conv2 = nn.Conv2d(width, 48, 3, bias=False)
+        self.bn2 = nn.BatchNorm2d(48)
+
+    def forward(self, x):
+        x = self.bn(self.conv(x)).relu()
+        return self.bn2(self.conv2(x)).mean((2, 3))
+"""
+
+
+@pytest.mark.parametrize("kind", ["group", "layer", "instance"])
+def test_swapped_source_passes_lint_and_the_live_check(tmp_path: Path, kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    from normfix import check, lint_source
+
+    result = swapped(tmp_path, NETWORK, kind)
+    assert len(result.applied) == 2 and not lint_source(result.new, "net.py").findings
+    names: dict[str, object] = {}
+    exec(compile(result.new, "net.py", "exec"), names)
+    report = check(names["Net"](), torch.randn(4, 3, 12, 12))  # type: ignore[operator]
+    assert not [finding for finding in report.findings if str(finding.severity) != "info"] and not report.errors
