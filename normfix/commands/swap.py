@@ -54,8 +54,8 @@ def _source(arguments: argparse.Namespace) -> int:
 
     from normfix.fixes.swap_source import swap_source
 
-    if arguments.output or arguments.input or arguments.weights:
-        raise UsageError(f"swapping in `{arguments.target}`: a source file takes neither -o, --input nor --weights")
+    if arguments.output or arguments.input or arguments.weights or arguments.html:
+        raise UsageError(f"swapping in `{arguments.target}`: a source file takes no -o, --input, --weights or --html")
     done = swap_source(
         arguments.target, arguments.to, groups=arguments.groups, where=arguments.where, write=not arguments.dry_run
     )
