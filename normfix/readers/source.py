@@ -68,7 +68,7 @@ def _relevant(script: Script) -> dict[Definition, bool]:
 
     A block of the file is followed from the class that uses it, one level deep: further away nothing is decided.
     """
-    definitions = [node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
+    definitions = _definitions(script)
     lines = _NEWLINES.split(script.text)
     words = {node: set(_WORDS.findall("\n".join(_lines(node, lines)))) for node in definitions}
     norms = {alias for alias, dotted in script.imports.items() if "norm" in dotted.lower()}
@@ -77,6 +77,24 @@ def _relevant(script: Script) -> dict[Definition, bool]:
     }
     direct = {node.name for node in definitions if naming[node]}
     return {node: naming[node] for node in definitions if naming[node] or words[node] & direct}
+
+
+def _definitions(script: Script) -> list[Definition]:
+    """Classes and functions at the top level, those under an `if`, a `try` or a `with` included."""
+    found: list[Definition] = []
+    waiting: list[ast.AST] = script.tree.body[::-1]  # type: ignore[assignment]  # statements are nodes
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.ClassDef, *FUNCTIONS)):
+            found.append(node)
+        elif isinstance(node, (ast.If, ast.Try, ast.With)):
+            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.ExceptHandler))]
+            waiting += [
+                one
+                for child in inner[::-1]
+                for one in (child.body[::-1] if isinstance(child, ast.ExceptHandler) else [child])
+            ]
+    return found
 
 
 def _lines(node: Definition, lines: list[str]) -> list[str]:

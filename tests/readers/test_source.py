@@ -183,6 +183,16 @@ REDUNDANT = {
         ),
         {"self.conv"},
     ),
+    "a partial at the top level": (
+        "from functools import partial\nNORM = partial(nn.BatchNorm2d, eps=1e-3)\n"
+        + net("self.conv = nn.Conv2d(3, 8, 3)\nself.bn = NORM(8)", "return self.bn(self.conv(x))"),
+        {"self.conv"},
+    ),
+    "a class under an if": (
+        "if torch.cuda.is_available():\n    class Net(nn.Sequential):\n        def __init__(self):\n"
+        "            super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))\n",
+        {"Sequential[0]"},
+    ),
     "a helper method in forward": (
         net(CONV_BN, "return self.part(x)") + "    def part(self, x):\n        return self.bn(self.conv(x))\n",
         {"self.conv"},

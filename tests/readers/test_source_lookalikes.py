@@ -316,6 +316,16 @@ LOOKALIKES = {
     "a nested function changes the output": net(
         CONV_BN, "x = self.conv(x)\ndef late():\n    nonlocal x\n    x = F.relu(x)\nlate()\nreturn self.bn(x)"
     ),
+    "a hook sees the output": net(CONV_BN + "\nself.conv.register_forward_hook(keep)", "return self.bn(self.conv(x))"),
+    "an inherited method that is not here may use the layer": """
+        class Net(Backbone):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(3, 8, 3)
+                self.bn = nn.BatchNorm2d(8)
+            def forward(self, x):
+                return self.bn(self.conv(x)) + self.features(x)
+    """,
     "the names are bound twice": """
         try:
             from apex import BatchNorm2d

@@ -53,7 +53,7 @@ CONVENIENT = frozenset(
 """Methods of a module that give the module itself (or nothing), and call no layer."""
 INNOCENT = (
     frozenset(
-        """weight named_parameters parameters named_buffers buffers state_dict load_state_dict register_forward_hook
+        """weight named_parameters parameters named_buffers buffers state_dict load_state_dict
     in_channels out_channels in_features out_features num_features kernel_size stride padding dilation groups eps
     momentum running_mean running_var num_batches_tracked normalized_shape training named_modules modules
     named_children children extra_repr set_grad_checkpointing gradient_checkpointing device dtype""".split()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import attributes, calls, containers, expressions, functions, modules, operations
-from normfix.readers.interpreter.kinds import CONVENIENT, QUESTIONS
+from normfix.readers.interpreter.kinds import CONVENIENT, QUESTIONS, is_module_base
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     NONE,
@@ -33,7 +33,7 @@ _WALKS = frozenset({"modules", "children", "named_modules", "named_children", "p
 _QUIET = frozenset(
     """register_buffer register_parameter parameters named_parameters buffers state_dict load_state_dict eval train
     save_hyperparameters log post_init init_weights requires_grad_ apply to cuda cpu half float double zero_grad
-    register_forward_hook register_forward_pre_hook print info warning debug reset_parameters extra_repr
+    print info warning debug reset_parameters extra_repr
     register_load_state_dict_pre_hook _register_load_state_dict_pre_hook register_state_dict_hook""".split()
 )
 
@@ -254,6 +254,8 @@ def _of_instance(run: Run, owner: Instance, name: str, arguments: Arguments, nod
         for value in arguments.values():
             run.escape(value, Unknown(f"it is passed to `{name}`"))
         return Unknown(f"`{name}` is inherited from elsewhere")
+    if not all(is_module_base(base) for base in attributes.bases(owner.cls)):
+        attributes.insides(run, owner, Unknown(f"`{name}`, which is inherited from elsewhere, may use it"))
     if next((True for value in arguments.values() for _ in tensors(value)), False):
         return modules.mystery(run, f"`{name}` is inherited from elsewhere", arguments, node, scope)
     for value in arguments.values():

@@ -5,7 +5,21 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Unknown
-from normfix.readers.interpreter.values import MISSING, Choice, Class, Constant, Dotted, Function, Scope, Value, join
+from normfix.readers.interpreter.values import (
+    MISSING,
+    Arguments,
+    Choice,
+    Class,
+    Constant,
+    Dotted,
+    Function,
+    Items,
+    Partial,
+    Passed,
+    Scope,
+    Value,
+    join,
+)
 from normfix.script import FUNCTIONS, Script
 
 BUILTINS = frozenset(
@@ -16,17 +30,20 @@ BUILTINS = frozenset(
 )
 
 
+_LONGEST = 64
+
+
 def module_scope(script: Script) -> Scope:
     """The scope of a file: its imports, classes, functions, and the constants that are bound once."""
     scope = Scope(None, script)
     bindings: dict[str, list[ast.AST]] = {}
-    _collect(script.tree.body, bindings)
+    collect(script.tree.body, bindings)
     for name, nodes in bindings.items():
         scope.content[name] = _binding(name, nodes, scope)
     return scope
 
 
-def _collect(statements: list[ast.stmt], bindings: dict[str, list[ast.AST]]) -> None:
+def collect(statements: list[ast.stmt], bindings: dict[str, list[ast.AST]]) -> None:
     stack: list[ast.AST] = list(reversed(statements))
     while stack:
         node = stack.pop()
@@ -48,7 +65,6 @@ def _collect(statements: list[ast.stmt], bindings: dict[str, list[ast.AST]]) -> 
 
 
 def _binding(name: str, nodes: list[ast.AST], scope: Scope) -> Value:
-    script = scope.script
     if all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes):
         meanings = {imported(node, name) for node in nodes}
         return join(Dotted(meaning) for meaning in sorted(meanings)) if len(meanings) < 4 else _ambiguous(name)
@@ -60,16 +76,43 @@ def _binding(name: str, nodes: list[ast.AST], scope: Scope) -> Value:
     if isinstance(node, FUNCTIONS):
         return Function(node, scope)
     value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
-    if isinstance(value, ast.Constant):
-        return Constant(value.value)
-    if isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Constant) and isinstance(value.op, ast.USub):
-        number = value.operand.value
-        return Constant(-number) if isinstance(number, (int, float)) else _ambiguous(name)
-    if isinstance(value, (ast.Name, ast.Attribute)) and _root(value) in script.imports:
-        return Dotted(script.resolve(value))
-    if isinstance(value, ast.Call) and script.resolve(value.func) in ("functools.partial", "partial"):
-        return Unknown(f"`{name}` is a partial of the module")
-    return Unknown(f"`{name}` is set at the top level to something that is not a plain constant")
+    if isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name):
+        value = None
+    return _literal(value, scope) if value is not None else _ambiguous(name)
+
+
+def _literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
+    """A value that is written out at the top level: a constant, an imported name, a list or a partial of such."""
+    if isinstance(node, ast.Constant):
+        return Constant(node.value)
+    if isinstance(node, (ast.Name, ast.Attribute)) and _root(node) in scope.script.imports:
+        return Dotted(scope.script.resolve(node))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        number = node.operand.value
+        if isinstance(number, (int, float)):
+            return Constant(-number)
+    if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) <= _LONGEST and depth < 4:
+        elements = [_literal(one, scope, depth + 1) for one in node.elts if not isinstance(one, ast.Starred)]
+        items = Items([*elements], "tuple" if isinstance(node, ast.Tuple) else "list")
+        return items if len(elements) == len(node.elts) else Unknown("it is put together at the top level")
+    if isinstance(node, ast.Call) and scope.script.resolve(node.func) == "functools.partial" and depth == 0:
+        return _partial(node, scope)
+    return Unknown("it is set at the top level to something that is not written out")
+
+
+def _partial(node: ast.Call, scope: Scope) -> Value:
+    if (
+        not node.args
+        or any(isinstance(one, ast.Starred) for one in node.args)
+        or any(k.arg is None for k in node.keywords)
+    ):
+        return Unknown("it is a partial whose arguments are not written out")
+    callee, *rest = [_literal(one, scope, 1) for one in node.args]
+    positional = [
+        Passed(value, one, place, scope) for place, (value, one) in enumerate(zip(rest, node.args[1:], strict=True))
+    ]
+    keywords = {k.arg: Passed(_literal(k.value, scope, 1), k.value, None, scope) for k in node.keywords if k.arg}
+    return Partial(callee, Arguments(positional, keywords))
 
 
 def imported(statement: ast.AST, name: str) -> str:
