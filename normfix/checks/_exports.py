@@ -7,7 +7,19 @@ from normfix.graph import Undecided
 from normfix.networks import Contents, contents
 from normfix.records import dataclass
 from normfix.script import Script
-from normfix.steps import WRAPPERS, Scope, aliases, callee, dotted, scope_of, scopes, subject, switch, unwrapped
+from normfix.steps import (
+    WRAPPERS,
+    Scope,
+    aliases,
+    callee,
+    calls_of,
+    dotted,
+    scope_of,
+    scopes,
+    subject,
+    switch,
+    unwrapped,
+)
 
 EXPORTERS = {
     "torch.onnx.export": "model",
@@ -33,7 +45,7 @@ class Export:
 
 def exports(script: Script) -> Iterator[Export]:
     """Every trace and export of the file."""
-    for call in script.of_type(ast.Call):
+    for call in calls_of(script, *{name.rpartition(".")[2] for name in EXPORTERS}):
         function = script.resolve(call.func)
         if function in EXPORTERS:
             keywords = {one.arg: one.value for one in call.keywords}

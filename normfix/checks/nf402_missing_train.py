@@ -7,7 +7,20 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.script import Script
-from normfix.steps import Event, Loop, Scope, dotted, effects, events, loops, position, scope_of, subject, switch
+from normfix.steps import (
+    Event,
+    Loop,
+    Scope,
+    callee,
+    dotted,
+    effects,
+    events,
+    loops,
+    position,
+    scope_of,
+    subject,
+    switch,
+)
 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 
@@ -40,12 +53,12 @@ def _problem(script: Script, loop: Loop, name: str, found: Event) -> Problem:
 
 
 def _candidates(script: Script, scope: Scope, loop: Loop) -> list[str]:
-    """Names that may stand for a model in a loop: switched there, called there, or handed to a helper."""
+    """Names that may stand for a model in a loop: switched there, or handed to a helper."""
     inside = [call for call in scope.calls if position(loop) <= position(call) and loop in loops(script, call)]
-    names = {subject(value) for call in inside for value in (*call.args, *(one.value for one in call.keywords))}
-    names |= {dotted(call.func) for call in inside}
+    helped = [call for call in inside if callee(script, call) is not None]
+    names = {subject(value) for call in helped for value in (*call.args, *(one.value for one in call.keywords))}
     names |= {change.subject for call in inside if (change := switch(call)) is not None}
-    if any(name.startswith("self.") for name in names):
+    if any(dotted(call.func).startswith("self.") for call in helped):
         changes = (switch(call) for call in script.of_type(ast.Call))
         names |= {one.subject for one in changes if one is not None and one.subject.startswith("self.")}
     return sorted(name for name in names if name and name != "self")

@@ -17,15 +17,18 @@ SMALL = 16
 @on_script(RULE)
 def unsynced_small_batch(script: Script, facts: Facts) -> Iterator[Problem]:
     """DistributedDataParallel over a network with plain batch norm, fed a literal handful of samples per process."""
-    if "SyncBatchNorm" in script.text or "sync_batchnorm" in script.text or is_unit_test(script):
+    if (
+        "DataLoader" not in script.text
+        or "SyncBatchNorm" in script.text
+        or "sync_batchnorm" in script.text
+        or is_unit_test(script)
+    ):
         return
     wraps = [call for call in script.of_type(ast.Call) if wrapper(script, call) == "DistributedDataParallel"]
-    if not wraps or not any(_is_plain(script, value) for _, value, _ in batch_normed_networks(script)):
-        return
-    known = [batch_size(script, one) for one in loaders(script) if feeds_training(script, one)]
+    known = [] if not wraps else [batch_size(script, one) for one in loaders(script) if feeds_training(script, one)]
     sizes = {one[0] for one in known if one is not None}
     size = sizes.pop() if len(sizes) == 1 else 0
-    if 0 < size <= SMALL:
+    if 0 < size <= SMALL and any(_is_plain(script, value) for _, value, _ in batch_normed_networks(script)):
         yield Problem(
             script.site(wraps[0]),
             f"`{script.source(wraps[0].func)}` gives each process {size} samples, and plain batch norm takes its "

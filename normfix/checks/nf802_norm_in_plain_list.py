@@ -22,17 +22,27 @@ Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script
-    if script is None or not is_torch_class(script, node) or _registers_itself(node):
+    if script is None:
         return
     methods = [scopes(script)[one] for one in node.body if isinstance(one, FUNCTIONS)]
+    stored = [(scope, name, value) for scope in methods for name, value in _stored(scope)]
+    if not stored or not is_torch_class(script, node) or _registers_itself(node):
+        return
     registered = _registered(node)
-    for scope in methods:
-        for name, values in scope.bound.items():
-            if not name.startswith("self.") or name.count(".") != 1 or len(values) != 1 or name in registered:
-                continue
-            layer = _layer_in(script, methods, scope, name, values[0], registered)
-            if layer and values[0] is not None:
-                yield _problem(script, name, layer, values[0])
+    for scope, name, value in stored:
+        layer = _layer_in(script, methods, scope, name, value, registered) if name not in registered else ""
+        if layer:
+            yield _problem(script, name, layer, value)
+
+
+def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
+    """Attributes that are given one value in a method: a container, or a name that may stand for one."""
+    for name, values in scope.bound.items():
+        value = values[0] if len(values) == 1 else None
+        if isinstance(value, ast.Name):
+            value = value if isinstance(scope.value(value.id), Plain) else None
+        if name.startswith("self.") and name.count(".") == 1 and isinstance(value, ast.Name | Plain):
+            yield name, value
 
 
 def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script
 from normfix.steps import dotted
@@ -12,14 +12,13 @@ RULE = Rule("NF805", "zero-centred-scale", Severity.INFO, readers=SOURCE)
 RAISING = ("xavier", "glorot", "kaiming", "orthogonal", "dirac")
 
 
-@on_node(RULE, ast.If)
-def zero_centred_scale(node: ast.If, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE)
+def zero_centred_scale(script: Script, facts: Facts) -> Iterator[Problem]:
     """Under a test for batch norm, `weight` is drawn around 0, or with an initialiser for matrices."""
-    script = facts.script
-    if script is None or not _asks_for_batch_norm(node.test):
+    if "BatchNorm" not in script.text or "weight" not in script.text:
         return
-    for statement in node.body:
-        for call in (one for one in ast.walk(statement) if isinstance(one, ast.Call)):
+    for node in (one for one in script.of_type(ast.If) if _asks_for_batch_norm(one.test)):
+        for call in (one for statement in node.body for one in ast.walk(statement) if isinstance(one, ast.Call)):
             reason = _fault(script, call)
             if reason and not _stands_deeper(script, call, node):
                 yield Problem(
