@@ -177,36 +177,32 @@ def _others(run: Run, cls: Class, owner: Instance, forward: Function | None) -> 
         for node in home.node.body:
             if isinstance(node, FUNCTIONS) and node.name not in seen and node not in run.visited:
                 seen.add(node.name)
-                if _uses(node, owner):
+                if _uses(run, node, owner):
                     found.append(Function(node, home.scope, home))
     if forward is None:
         return found
-    reached = _reached(forward, found)
+    reached = _reached(run, forward, found)
     return [function for function in found if function.node.name not in reached]  # type: ignore[union-attr]
 
 
-def _reached(forward: Function, methods: Sequence[Function]) -> set[str]:
+def _reached(run: Run, forward: Function, methods: Sequence[Function]) -> set[str]:
     """Methods that forward calls, directly or through others, and that are not interesting on their own."""
     by_name = {function.node.name: function for function in methods if not isinstance(function.node, ast.Lambda)}
     found: set[str] = set()
     waiting: list[Function] = [forward]
     while waiting:
-        for node in ast.walk(waiting.pop().node):
-            if isinstance(node, ast.Attribute) and node.attr in by_name and node.attr not in found:
+        for node in run.attributes(waiting.pop().node):
+            if node.attr in by_name and node.attr not in found:
                 found.add(node.attr)
                 waiting.append(by_name[node.attr])
     return found
 
 
-def _uses(method: ast.FunctionDef | ast.AsyncFunctionDef, owner: Instance) -> bool:
-    for node in ast.walk(method):
-        if isinstance(node, ast.Attribute):
-            if node.attr in _WALKS:
-                return True
-            value = owner.content.get(node.attr)
-            if isinstance(value, (*MODULES, Choice)):
-                return True
-    return False
+def _uses(run: Run, method: ast.FunctionDef | ast.AsyncFunctionDef, owner: Instance) -> bool:
+    return any(
+        node.attr in _WALKS or isinstance(owner.content.get(node.attr), (*MODULES, Choice))
+        for node in run.attributes(method)
+    )
 
 
 def _other(run: Run, method: Function, owner: Instance) -> int:
@@ -231,8 +227,8 @@ def _lose_replaced(run: Run, owner: Instance) -> None:
         for method in home.node.body:
             if not isinstance(method, FUNCTIONS) or method in run.visited:
                 continue
-            for node in ast.walk(method):
-                if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            for node in run.attributes(method):
+                if not isinstance(node.ctx, ast.Load):
                     value = owner.content.get(node.attr)
                     if isinstance(node.value, ast.Name) and isinstance(value, (*MODULES, Choice)):
                         for layer in attributes.layers(value):

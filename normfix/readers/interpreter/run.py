@@ -63,6 +63,7 @@ class Memo:
         self._modules: dict[int, Scope] = {}
         self._blocks: dict[tuple[int, str], Class | Function | None] = {}
         self._rounds: dict[Loop, Rounds] = {}
+        self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
 
     def module_of(self, script: Script) -> Scope:
         if id(script) not in self._modules:
@@ -77,6 +78,11 @@ class Memo:
             found = self.module_of(beside).content.get(name.rpartition(".")[2]) if beside and known else None
             self._blocks[key] = found if isinstance(found, (Class, Function)) else None
         return self._blocks[key]
+
+    def attributes(self, function: ast.AST) -> list[ast.Attribute]:
+        if function not in self._attributes:
+            self._attributes[function] = [node for node in ast.walk(function) if isinstance(node, ast.Attribute)]
+        return self._attributes[function]
 
     def rounds(self, loop: Loop) -> Rounds:
         if loop not in self._rounds:
@@ -115,6 +121,10 @@ class Run:
     def block_beside(self, script: Script, name: str) -> Class | Function | None:
         """A class or function that is imported from a file beside this one; None where it is not looked up."""
         return self._memo.block_beside(script, name) if self.beside else None
+
+    def attributes(self, function: ast.AST) -> list[ast.Attribute]:
+        """Every attribute that a function reads or sets."""
+        return self._memo.attributes(function)
 
     def rounds(self, loop: Loop) -> Rounds:
         """What one round of a loop sets and reads."""
