@@ -149,6 +149,8 @@ def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -
         try:
             for problem in check.run(subject, about):
                 finding = as_finding(check.rule, problem, facts.path)
+                if facts.script is not None and finding.path != facts.path:
+                    continue  # What another file constructs is judged where that file is linted.
                 # A block that two graphs inline is still constructed, and mended, once.
                 key = (finding.code, finding.path, finding.cell, finding.line, finding.column, finding.module)
                 if key not in seen:
