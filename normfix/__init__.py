@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from normfix.rewrites import Rewrite as Rewrite
     from normfix.transforms.drop_bias import drop_bias as drop_bias
     from normfix.transforms.fold import fold as fold
+    from normfix.transforms.migrate import migrate as migrate
+    from normfix.transforms.swap import swap as swap
 
 __version__ = "0.1.0"
 
@@ -44,6 +46,8 @@ _HOMES = {
     "Rewrite": "normfix.rewrites",
     "drop_bias": "normfix.transforms.drop_bias",
     "fold": "normfix.transforms.fold",
+    "migrate": "normfix.transforms.migrate",
+    "swap": "normfix.transforms.swap",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])  # type: ignore
