@@ -86,13 +86,11 @@ def _over_batch(call: Call, facts: Facts) -> tuple[str, str]:
 
 def _has_batch_axis(source: Call, shape: Shape, facts: Facts) -> bool:
     """Is axis 0 known to be the batch: it follows the inputs, and a convolution upstream took them as batched."""
-    if shape[0] != example_batch(facts):
+    earlier = upstream(source)
+    if shape[0] != example_batch(facts) or all(one.kind != "input" for one in earlier):
         return False
-    if facts.batch_size is not None:
-        return True
-    return any(
-        one.kind in CONV and isinstance(one.shape, tuple) and len(one.shape) == int(one.kind[-2]) + 2
-        for one in upstream(source)
+    return facts.batch_size is not None or any(
+        one.kind in CONV and isinstance(one.shape, tuple) and len(one.shape) == int(one.kind[-2]) + 2 for one in earlier
     )
 
 

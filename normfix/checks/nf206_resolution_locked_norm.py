@@ -19,7 +19,7 @@ def resolution_locked_norm(call: Call, facts: Facts) -> Iterator[Problem]:
     """LayerNorm([C, H, W]) holds C * H * W scales and shifts, and raises at any other resolution."""
     sizes = norms.normalized_shape(call.layer)
     maker = _convolution(call)
-    if len(sizes) < 2 or maker is None:
+    if maker is None or not 2 <= len(sizes) <= int(maker.kind[-2]) + 1:
         return
     positions = sizes if len(sizes) <= int(maker.kind[-2]) else sizes[1:]
     if prod(positions) == 1:

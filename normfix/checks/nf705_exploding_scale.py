@@ -21,7 +21,7 @@ def exploding_scale(layer: Layer, facts: Facts) -> Iterator[Problem]:
     variances = values(layer, "running_var")
     # A checkpoint does not hold eps.
     eps = DEFAULT_EPS if facts.reader == "state" else layer.number("eps") if variances else 0.0
-    if not variances or any(not value >= 0 for value in variances) or not eps > 0:
+    if not variances or any(value < 0 or not value + eps > 0 for value in variances):
         return
     weights = values(layer, "weight") or [1.0] * len(variances)
     scales = [abs(weight) / sqrt(variance + eps) for weight, variance in zip(weights, variances, strict=True)]
