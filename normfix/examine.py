@@ -9,6 +9,8 @@ from normfix import engine, sources
 from normfix.engine import UNREADABLE_FILE, UNUSED_SUPPRESSION, Facts
 from normfix.findings import Failure, Finding, Report
 from normfix.graph import Layer, LayerGraph, Undecided
+from normfix.prefilter import may_misuse
+from normfix.readers import scripts
 from normfix.readers.siblings import Siblings
 from normfix.records import dataclass, field
 from normfix.script import Script
@@ -60,6 +62,9 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
     from normfix.readers.source import graphs
 
     try:
+        if not may_misuse(text) and not path.endswith(".ipynb"):
+            scripts.parse(text)
+            return Report()
         script = _read(text, path)
     except SyntaxError as error:
         return _unreadable(path, f"cannot be parsed: {error.msg}", plan, error.lineno, error.offset)
@@ -101,8 +106,6 @@ def _read(text: str, path: str) -> Script:
         from normfix.readers import notebook
 
         return notebook.read(text, path)
-    from normfix.readers import scripts
-
     return scripts.read(text, path)
 
 

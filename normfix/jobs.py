@@ -150,7 +150,7 @@ class Uncollected:
     It is off inside, and runs once for every few megabytes of source.
     """
 
-    BYTES = 2_000_000
+    BYTES = 4_000_000
 
     def __enter__(self) -> Uncollected:
         self._enabled = gc.isenabled()

@@ -16,8 +16,19 @@ Parents = dict[ast.AST, ast.AST]
 
 _NEWLINES = re.compile("\r\n|\r|\n")
 """What ends a line for the parser; `str.splitlines` would also split at form feeds."""
-_SHARED = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
-"""Nodes of these types are singletons: they have no place and no parent."""
+_PLAIN = frozenset("ctx op ops id attr arg module level asname kind conversion is_async simple type_comment".split())
+"""Fields without nodes, and with those that are singletons (`Load`, `Add`): these have no place and no parent."""
+
+
+class _Fields(dict[type[ast.AST], tuple[str, ...]]):
+    """The fields of a type of node that may hold nodes."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        self[kind] = tuple(field for field in kind._fields if field not in _PLAIN)
+        return self[kind]
+
+
+_FIELDS = _Fields()
 _MODULE_NAMES = ("Module", "Parameter", "ParameterList", "ParameterDict", "DataParallel", "functional", "init", "utils")
 
 
@@ -84,17 +95,19 @@ def _walk(tree: ast.Module) -> tuple[Nodes, Parents]:
             nodes[kind].append(node)
         else:
             nodes[kind] = [node]
-        children: list[ast.AST] = []
-        for value in node.__dict__.values():
-            if isinstance(value, ast.AST):
-                if not isinstance(value, _SHARED):
-                    children.append(value)
-            elif type(value) is list:
-                children += [item for item in value if isinstance(item, ast.AST) and not isinstance(item, _SHARED)]
-        for child in children:
-            parents[child] = node
-        children.reverse()
-        stack += children
+        first = len(stack)
+        content = node.__dict__
+        for name in _FIELDS[kind]:
+            value = content.get(name)
+            if type(value) is list:
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        parents[item] = node
+                        stack.append(item)
+            elif isinstance(value, ast.AST):
+                parents[value] = node
+                stack.append(value)
+        stack[first:] = stack[first:][::-1]
     return nodes, parents
 
 
