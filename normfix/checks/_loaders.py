@@ -90,6 +90,8 @@ def integer(script: Script, scope: Scope, value: ast.expr | None) -> int | None:
             value, scope = _named(script, scope, value.id)
         elif isinstance(value, ast.Attribute):
             value = _option(script, value)
+        elif isinstance(value, ast.Subscript):
+            value = _entry(scope, scopes(script)[script.tree], value)
         else:
             return None
     return None
@@ -100,6 +102,19 @@ def _named(script: Script, scope: Scope, name: str) -> tuple[ast.expr | None, Sc
     if name in scope.parameters():
         return (None if name in scope.bound else _parameter(script, scope, name)), top
     return (scope.value(name), scope) if name in scope.bound else (top.value(name), top)
+
+
+def _entry(scope: Scope, top: Scope, value: ast.Subscript) -> ast.expr | None:
+    """The `4` of `config["batch_size"]`, where `config` is a dict that is written out once."""
+    name = dotted(value.value)
+    held = scope.value(name) if name in scope.bound else top.value(name)
+    if isinstance(held, ast.Dict):
+        pairs = zip(held.keys, held.values, strict=True)
+        return next((one for key, one in pairs if key is not None and ast.dump(key) == ast.dump(value.slice)), None)
+    if isinstance(held, ast.Call) and dotted(held.func) == "dict":
+        wanted = getattr(value.slice, "value", None)
+        return next((one.value for one in held.keywords if one.arg == wanted), None)
+    return None
 
 
 def _parameter(script: Script, scope: Scope, name: str) -> ast.expr | None:

@@ -18,6 +18,7 @@ from normfix.steps import (
     loops,
     position,
     scope_of,
+    scopes,
     subject,
     switch,
 )
@@ -58,9 +59,11 @@ def _candidates(script: Script, scope: Scope, loop: Loop) -> list[str]:
     helped = [call for call in inside if callee(script, call) is not None]
     names = {subject(value) for call in helped for value in (*call.args, *(one.value for one in call.keywords))}
     names |= {change.subject for call in inside if (change := switch(call)) is not None}
-    if any(dotted(call.func).startswith("self.") for call in helped):
-        changes = (switch(call) for call in script.of_type(ast.Call))
-        names |= {one.subject for one in changes if one is not None and one.subject.startswith("self.")}
+    if helped:
+        # What helpers switch without being handed it: attributes of their object, and globals.
+        switched = {one.subject for call in script.of_type(ast.Call) if (one := switch(call)) is not None}
+        top = scopes(script)[script.tree].bound
+        names |= {one for one in switched if one.startswith("self.") or one in top}
     return sorted(name for name in names if name and name != "self")
 
 

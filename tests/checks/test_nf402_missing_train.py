@@ -43,6 +43,11 @@ TRAIN = f"for x, y in data: {STEP}"
         pytest.param(loop("for m in (net, other): m.train()", TRAIN, "net.eval()"), id="train in a loop over models"),
         pytest.param(SETUP + "net.eval()\n" + loop(TRAIN, "net.eval()").removeprefix(SETUP), id="eval kept on purpose"),
         pytest.param(loop("net.eval()", TRAIN), id="eval before the training of the epoch"),
+        pytest.param(
+            SETUP + "def train(epoch):\n    net.train()\n    for x, y in data:\n        " + STEP + "\n"
+            "def test():\n    net.eval()\nfor e in range(9):\n    train(e)\n    test()",
+            id="a global, put back in training mode",
+        ),
         pytest.param(loop(TRAIN, "ema.eval()", "ema(v)"), id="another model is evaluated"),
         pytest.param(loop(TRAIN, "copy = deepcopy(net)", "copy.eval()"), id="a copy is evaluated"),
         pytest.param(loop(TRAIN) + "net.eval()\nnet(v)", id="eval after the loop"),
@@ -66,7 +71,7 @@ TRAIN = f"for x, y in data: {STEP}"
             id="an inherited method may do it",
         ),
     ],
-)  # fmt: skip
+)
 def test_silent(text: str) -> None:
     silent(rule, text)
 
@@ -86,6 +91,14 @@ def test_silent(text: str) -> None:
             MARKED + loop("fit(net, data, optimizer)", "if epoch % 5 == 0: validate(net, val)"), id="every fifth epoch"
         ),
         pytest.param(
+            SETUP
+            + "def train(epoch):\n    for x, y in data:\n        "
+            + STEP
+            + "\ndef test():\n    net.eval()  # here\n"
+            "for e in range(9):\n    train(e)\n    test()",
+            id="a global",
+        ),
+        pytest.param(
             "class T:\n    def fit(self):\n        for e in range(9):\n            self.epoch()\n"
             "            self.val()\n"
             "    def epoch(self):\n        self.loss(self.net(x)).backward()\n        self.opt.step()\n"
@@ -96,7 +109,7 @@ def test_silent(text: str) -> None:
             SETUP + "while True:\n    " + STEP + "\n    if n % 9 == 0:\n        net.eval()  # here", id="while"
         ),
     ],
-)  # fmt: skip
+)
 def test_found(text: str) -> None:
     fires(rule, text, "warning")
 

@@ -97,6 +97,14 @@ def test_silent(text: str) -> None:
             id="an attribute of a configuration class",
         ),
         pytest.param(
+            "cfg = {'lr': 0.1, 'bs': 2}\nloader = DataLoader(ds, cfg['bs'], shuffle=True)  # here",
+            "warning",
+            id="an entry of a dict",
+        ),
+        pytest.param(
+            "cfg = dict(bs=2)\nloader = DataLoader(ds, cfg['bs'], shuffle=True)  # here", "warning", id="a dict call"
+        ),
+        pytest.param(
             "loaders = {'train': DataLoader(train_set, 2), 'val': DataLoader(val_set, 1)}  # here",
             "warning",
             id="in a dict",
