@@ -48,7 +48,7 @@
 
     for (const canvas of canvases) find(".fallback", canvas).textContent = "Drawing…";
     openSome(models[0], open, Math.min(60, most));
-    unpack().then((viz) => { layout = viz; redraw(); find("#picture-controls").hidden = false; }, (error) => {
+    unpack().then((viz) => { layout = viz; redraw(); centre(); find("#picture-controls").hidden = false; }, (error) => {
       for (const canvas of canvases) find(".fallback", canvas).textContent = `The picture cannot be drawn here: ${error.message}`;
     });
 
@@ -56,9 +56,9 @@
       const action = event.target.dataset.do;
       if (action === "in") scale(zoom * 1.25);
       if (action === "out") scale(zoom / 1.25);
-      if (action === "fit") { zoom = 0; scale(0); }
-      if (action === "open") { openSome(models[0], open, Math.min(most, Math.max(count(models[0], open) * 2, 40))); redraw(); }
-      if (action === "close") { open.clear(); open.add(""); redraw(); }
+      if (action === "fit") { scale(0); centre(); }
+      if (action === "open") { openSome(models[0], open, Math.min(most, Math.max(count(models[0], open) * 2, 40))); redraw(); centre(); }
+      if (action === "close") { open.clear(); open.add(""); redraw(); centre(); }
     });
     for (const canvas of canvases) {
       canvas.addEventListener("click", (event) => {
@@ -102,6 +102,17 @@
       });
       scale(zoom);
       status.textContent = `${canvases.map((canvas) => canvas.dataset.nodes).join(" and ")} nodes`;
+    }
+
+    // The picture may be wider than its frame: begin where the network does.
+    function centre() {
+      for (const canvas of canvases) {
+        const first = find(".node", canvas);
+        if (!first) continue;
+        const { x, width } = first.getBBox();
+        const left = (x + width / 2 - find("svg", canvas).viewBox.baseVal.x) * zoom;
+        canvas.scrollTo(left - canvas.clientWidth / 2, 0);
+      }
     }
 
     function scale(wanted) {
@@ -238,7 +249,7 @@
   function paint(model, view, viz) {
     const nodes = view.nodes.map((node) => {
       node.lines = lines(node);
-      node.width = Math.max(64, ...node.lines.map((line, row) => line.length * (row ? 6.5 : 7.3) + 22));
+      node.width = Math.max(64, ...node.lines.map((line, row) => line.length * (row ? 6.5 : 7.6) + 22));
       node.height = 14 + node.lines.length * 14;
       return { name: node.key, attributes: { width: node.width / 72, height: node.height / 72, shape: "box", fixedsize: true, label: "" } };
     });
