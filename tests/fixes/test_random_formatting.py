@@ -5,7 +5,7 @@ import ast
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from normfix.findings import NameArgument, Remedy, SetArgument
+from normfix.findings import InsertStatement, NameArgument, Remedy, SetArgument
 from normfix.fixes.document import PythonFile
 from normfix.fixes.plan import edited
 from normfix.fixes.remedies import plan
@@ -118,6 +118,49 @@ def test_bytes_outside_the_call_stay_in_every_encoding(text: str, encoding: str)
     bom = len(data) - len(data.removeprefix(b"\xef\xbb\xbf"))
     head, tail = file.text[:start].encode(file.encoding), file.text[end:].encode(file.encoding)
     assert new.data[bom:].startswith(head) and new.data.endswith(tail) and new.data[:bom] == data[:bom]
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> str:
+    """`nn.Conv2d(x)` somewhere among the statements of a block in a random layout."""
+    newline, indent = draw(NEWLINES), draw(st.sampled_from(["\t", "  ", "    "]))
+    other = st.sampled_from(["x = 1", "'ü'", "f(x, [", "if x: pass", "for y in x:", "# why", ""])
+    lines = [
+        line + {"f(x, [": f"{newline}2])", "for y in x:": f"{newline}{indent * 2}y()"}.get(line, "")
+        for line in draw(st.lists(other, max_size=3))
+    ]
+    call = draw(
+        st.sampled_from(
+            [
+                "nn.Conv2d(x)",
+                "y = nn.Conv2d(x)",
+                "return_ = [nn.Conv2d(x)]",
+                "@d\ndef g(a=nn.Conv2d(x)):\n\t\t\t\t\t\t\tpass",
+            ]
+        )
+    )
+    call = call.replace("\n", f"{newline}{indent}")
+    if "def" not in call:
+        call = draw(st.sampled_from(["", "x = 'é'; "])) + call + draw(st.sampled_from(["", " ;", "; x = 2"]))
+        call += draw(st.sampled_from(["", "  # ü", " "]))
+    lines.insert(draw(st.integers(0, len(lines))), call)
+    head = draw(st.sampled_from(["def f():", "if x:", "while True:  # why", "try:"]))
+    tail = f"{newline}finally: pass" if head == "try:" else ""
+    end = "" if lines[-1].endswith(("x)", "]")) and not tail else newline
+    return f"{head}{newline}" + newline.join(f"{indent}{line}" if line else "" for line in lines) + tail + end
+
+
+@settings(max_examples=200, deadline=None)
+@given(bodies(), st.booleans())
+def test_a_statement_is_inserted_in_any_formatting(text: str, after: bool) -> None:
+    source = Source(text)
+    made = plan(source, InsertStatement(_site(text), "m.eval()", after))
+    new = edited(text, made.edits)
+    made.intend()
+    check_tree(source.tree, new)
+    [edit] = made.edits
+    assert edit.start == edit.end and new.count("m.eval()") == 1
+    assert _comments(text) == _comments(new)
 
 
 def _parses(data: bytes) -> bool:
