@@ -18,7 +18,7 @@ pytest.importorskip("leather")
 from networks import about, norms_of, residual
 
 from normfix.errors import UsageError
-from normfix.findings import Finding, Report, Severity
+from normfix.findings import Abstention, Finding, Report, Severity
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
 from normfix.inspection import rows
 from normfix.reports import html
@@ -271,3 +271,32 @@ def test_changes_and_refusals_are_told() -> None:
     page = html.render(html.Document("x", rewrite=rewrite))
     assert "<code>bn</code></td><td>folded</td>" in page
     assert "<code>bn2</code></td><td><code>bn2</code> is read twice</td>" in page
+
+
+def test_a_thousand_abstentions_are_counted_not_listed() -> None:
+    report = Report(undecided=[Abstention("NF301", f"a.py:{number}", "`b` is unknown") for number in range(1234)])
+    page = html.render(html.Document("x", report=report))
+    assert "… and 234 more." in page
+    assert "a.py:999<" in page
+    assert "a.py:1000<" not in page
+
+
+def test_only_the_first_findings_carry_their_code() -> None:
+    finding = Finding("NF1", "s", Severity.INFO, "m", "m.py", 1, 1, 1, 2)
+    shown = findings.shown(Report([finding] * 501, sources={"m.py": "x = 1\n"}))
+    assert [bool(one.frame) for one in shown] == [True] * 500 + [False]
+
+
+def test_a_norm_that_a_finding_points_to_is_coloured_too() -> None:
+    graph = residual(1)
+    conv, norm = "stages.0.blocks.0.conv0", "stages.0.blocks.0.bn0"
+    related = [("the norm that subtracts it", Site(module=norm))]
+    finding = Finding("NF301", "s", Severity.WARNING, "m", "", module=conv, related=related)
+    found = {node["name"]: node.get("severity") for node in picture(graph, [finding], {}, {})["nodes"]}
+    assert (found[conv], found[norm]) == (2, 2)
+
+
+def test_a_swap_that_moves_the_output_is_not_called_proven() -> None:
+    page = html.render(html.Document("x", proof=Proof(True, None, 1e-7, 1e-7, drift=0.8)))
+    assert '<h2 id="proof-title">The interface holds, the output moves</h2>' in page
+    assert "8.0e-01" in page
