@@ -81,7 +81,7 @@ def measure(name: str, build: Build, options: argparse.Namespace) -> Row:
     if options.exporter:
         row.exporter = _exporter(model, inputs, truth, row.seconds)
     try:
-        done = fold(model, inputs, prove=options.prove)
+        done = fold(model, inputs, merge_branches=options.merge_branches, prove=options.prove)
     except Exception as error:
         row.left, row.error = "crash", f"{type(error).__name__}: {error}"
         return row
@@ -150,6 +150,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--timm", action="store_true", help="one model of each timm module that holds a batch norm")
     parser.add_argument("--prove", choices=("full", "formula"), default="formula")
     parser.add_argument("--exporter", action="store_true", help="measure torch.onnx.export, too")
+    parser.add_argument("--merge-branches", action="store_true", help="merge norms beside a convolution into it")
     parser.add_argument("--own", action="store_true", help="leave torch.fx fuse out")
     parser.add_argument("--reasons", action="store_true", help="print why norms stayed")
     parser.add_argument("--only", metavar="TEXT", help="only models whose name holds this")

@@ -13,6 +13,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
         description="Fold the batch norms of a model, in eval mode, into the layers around them, and prove it.",
     )
     rewriting.add_target(parser)
+    parser.add_argument("--merge-branches", action="store_true", help="merge norms beside a convolution into it")
     rewriting.add_result(parser)
     parser.set_defaults(run=run)
 
@@ -20,4 +21,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from normfix.transforms.fold import fold
 
-    return rewriting.carry_out(arguments, lambda model, inputs: fold(model, inputs, prove=arguments.prove))
+    return rewriting.carry_out(
+        arguments,
+        lambda model, inputs: fold(model, inputs, merge_branches=arguments.merge_branches, prove=arguments.prove),
+    )

@@ -43,7 +43,7 @@ def into_producer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
     axis, size = result_axis(node)
     vectors = [landing.affine.vectors(axis, size, flow.name(node)) for landing in landings]
     s, t = _same(vectors, flow.name(node))
-    layer = _layer(flow, landings)
+    layer = layer_of(flow, [landing.node for landing in landings])
     weight, bias = layer.read(store)
     changed: tuple[Tensor, Tensor | None]
     if name in TRANSPOSED:
@@ -67,7 +67,7 @@ def into_consumer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
     for landing in landings:
         if bool(t.any()) and _pads_with_zeros(landing.node):
             raise Refused(f"{flow.name(landing.node)} pads with zeros, which the shift of the norm does not reach")
-    layer = _layer(flow, landings)
+    layer = layer_of(flow, [landing.node for landing in landings])
     weight, bias = layer.read(store)
     groups = int(argument(node, "groups")) if operation(node) in CONVOLUTIONS else 1  # type: ignore[call-overload]  # an int
     layer.write(store, *algebra.before_convolution(weight, bias, s, t, groups))
@@ -75,7 +75,7 @@ def into_consumer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
     """The weight and bias of one module, by name; a missing bias (or weight of a norm) is made on writing."""
 
     path: str
@@ -94,8 +94,8 @@ class _Layer:
             store.write(self.bias, bias, self.like)
 
 
-def _layer(flow: Flow, landings: Sequence[Landing]) -> _Layer:
-    nodes = [landing.node for landing in landings]
+def layer_of(flow: Flow, nodes: Sequence[fx.Node]) -> Layer:
+    """The layer that these nodes are the only calls of. Raises `Refused` where its tensors cannot be changed."""
     node = nodes[0]
     path = flow.home(node)
     module = flow.module(path)
@@ -116,7 +116,7 @@ def _layer(flow: Flow, landings: Sequence[Landing]) -> _Layer:
     like = weight or _tensor(flow, node, "running_mean", path)
     if like is None:
         raise Refused(f"`{path}` holds no tensor that tells its dtype")
-    return _Layer(path, weight or f"{prefix}weight", _bias_name(node, bias, prefix), like, size)
+    return Layer(path, weight or f"{prefix}weight", _bias_name(node, bias, prefix), like, size)
 
 
 def _bias_name(node: fx.Node, bias: str | None, prefix: str) -> str | None:

@@ -67,6 +67,8 @@ class Flow:
         """Modules that plain attributes hold, by id; worked out when it is first asked for."""
         self.removed: dict[fx.Node, fx.Node] = {}
         """Results of folded norms, and the node that each hands on."""
+        self.zero: set[fx.Node] = set()
+        """Results of norms that were merged into another branch."""
 
     def tensor(self, argument: object) -> str | None:
         """The canonical state dict name of a parameter or buffer that a node reads; None for anything else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -17,19 +18,22 @@ def fold(
     example_inputs: object = None,
     example_kwargs: Mapping[str, Any] | None = None,
     *,
+    merge_branches: bool = False,
     prove: str = "full",
 ) -> Rewrite:
     """Fold every norm with fixed statistics into the layers around it, on a copy of `model`.
 
     `example_inputs` is a tensor or a tuple of positional inputs, as for torch.export. `prove` is "full" (float64 and
-    ONNX Runtime), "formula" (float64 only) or "none". What stays is in `refused`, with the reason.
+    ONNX Runtime), "formula" (float64 only) or "none". `merge_branches` also turns a norm beside a convolution of the
+    same input (RepVGG, MobileOne, FastViT, RepGhost) into a tap of that convolution. What stays is in `refused`, with
+    the reason.
 
     Raises `ProofFailed` where the folded model is not proven to compute the same, and `UsageError` where the model
     cannot be copied or captured.
     """
     return rewrite(
         model,
-        folding.plan,
+        partial(folding.plan, merge_branches=merge_branches),
         example_inputs,
         example_kwargs,
         doing="folding",

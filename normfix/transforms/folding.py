@@ -8,54 +8,73 @@ vanish from the state dict, and `bias` keys may appear.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import fx, nn
 
 from normfix.rewrites import Change, Equivalence, Refusal
-from normfix.transforms import passes, sites
+from normfix.transforms import merging, passes, sites
 from normfix.transforms.absorb import CONVOLUTIONS, PRODUCERS, Landing, into_consumer, into_producer
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Edit, Plan, Refused
+from normfix.transforms.base import Edit, Plan, Refused, ReplaceModule
 from normfix.transforms.flow import Flow, operation, shape
 from normfix.transforms.sites import Norm
 from normfix.transforms.store import Store
 
 EQUIVALENCE = Equivalence.EVAL
+_Stage = Callable[[Flow, Store, Norm], tuple[Edit, Change]]
 _CONSUMERS = frozenset({*CONVOLUTIONS, "linear"})
 
 
-def plan(flow: Flow, state: Mapping[str, torch.Tensor]) -> Plan:
-    """Work out every fold. Norms are tried again for as long as another one went away, since that may open the way."""
+def plan(flow: Flow, state: Mapping[str, torch.Tensor], merge_branches: bool = False) -> Plan:
+    """Work out every fold. Norms are tried again for as long as another one went away, since that may open the way;
+    branches are merged last, since a norm behind their sum could not be folded any more."""
     store = Store(state)
     done = Plan()
     removals: list[Edit] = []
     waiting = dict.fromkeys(sites.norms(flow), "")
-    progress = True
-    while progress:
-        progress = False
-        for norm in list(waiting):
-            try:
-                with store:
-                    removal, change = _fold(flow, store, norm)
-            except Refused as refused:
-                waiting[norm] = refused.reason
-                continue
-            removals.append(removal)
-            done.applied.append(change)
-            for call in norm.calls:
-                flow.removed[call.result] = call.read
-            del waiting[norm]
-            progress = True
+    stages = (_fold, _merge) if merge_branches else (_fold,)
+    while any(_round(flow, store, waiting, stage, done, removals) for stage in stages):
+        pass
     done.edits = [*store.edits(), *removals]
     done.refused = [Refusal(norm.path, reason) for norm, reason in waiting.items()] + _uncalled(flow)
     return done
 
 
+def _round(flow: Flow, store: Store, waiting: dict[Norm, str], stage: _Stage, done: Plan, removals: list[Edit]) -> bool:
+    """Try every norm that waits. True where one went away."""
+    before = len(waiting)
+    for norm in list(waiting):
+        try:
+            with store:
+                removal, change = stage(flow, store, norm)
+        except Refused as refused:
+            if stage is _fold:
+                waiting[norm] = refused.reason
+            continue
+        removals.append(removal)
+        done.applied.append(change)
+        if stage is _fold:
+            flow.removed.update({call.result: call.read for call in norm.calls})
+        else:
+            flow.zero.update(call.result for call in norm.calls)
+        del waiting[norm]
+    return len(waiting) < before
+
+
+def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[Edit, Change]:
+    scale, shift = sites.scale_shift(flow, store, norm)
+    if sites.removal(flow, store, norm).keeps:
+        raise Refused(f"`{norm.path}` does more than normalise")
+    path = merging.into_branch(flow, store, norm, scale, shift)
+    edit = ReplaceModule(norm.path, lambda old: merging.Merged(repr(old).splitlines()[0]))
+    return edit, Change(norm.path, f"merged into the branch `{path}`")
+
+
 def _fold(flow: Flow, store: Store, norm: Norm) -> tuple[Edit, Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
-    removal = sites.removal(flow, store, norm)
+    removal = sites.removal(flow, store, norm).edit
     remark = " (its statistics are those of a new layer)" if sites.untrained(flow, store.original(), norm) else ""
     try:
         with_layers = _back(flow, store, norm, scale, shift)
@@ -81,6 +100,8 @@ def _back(flow: Flow, store: Store, norm: Norm, scale: torch.Tensor, shift: torc
 def _producers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
     """The layers behind this node that would take the map, each with its part of it."""
     flow.only_reader(node)
+    if node in flow.zero:
+        raise Refused(f"{flow.name(node)} was merged into another branch")
     if operation(node) in PRODUCERS and node not in flow.removed:
         return [Landing(node, affine)]
     if node.op == "placeholder":

@@ -219,7 +219,7 @@ def _pull_sum(flow: Flow, node: fx.Node, affine: Affine) -> Pulled:
     """s (a + k b) + t = (s a + t) + k (s b): the first summand takes the shift. A number c is s c in the shift."""
     first, second = node.args[:2]
     if isinstance(second, (int, float)):
-        constant = float(second) * _factor(node)
+        constant = float(second) * factor(node)
         return [(source(node), Affine(affine.scale, affine.scale * constant + affine.shift - constant))]
     if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
         raise Refused(f"what {flow.name(node)} adds is not known")
@@ -234,17 +234,18 @@ def _push_sum(flow: Flow, node: fx.Node, read: fx.Node, affine: Affine) -> Affin
     """(s x + t) + c = s (x + c) + (t + c - s c) for a number c; a tensor can be added to a shift only."""
     first, second = node.args[:2]
     if isinstance(second, (int, float)):
-        constant = float(second) * _factor(node)
+        constant = float(second) * factor(node)
         return Affine(affine.scale, affine.shift + constant - affine.scale * constant)
     if not bool((affine.scale == 1).all()):
         raise Refused(f"{flow.name(node)} adds another tensor")
     if not isinstance(first, fx.Node) or not isinstance(second, fx.Node) or shape(first) != shape(second):
         raise Refused(f"{flow.name(node)} adds tensors of different shapes")
-    factor = (1.0 if first is read else 0.0) + (_factor(node) if second is read else 0.0)
-    return Affine(affine.scale, affine.shift * factor)
+    share = (1.0 if first is read else 0.0) + (factor(node) if second is read else 0.0)
+    return Affine(affine.scale, affine.shift * share)
 
 
-def _factor(node: fx.Node) -> float:
+def factor(node: fx.Node) -> float:
+    """The number that a sum multiplies its second summand by."""
     alpha = argument(node, "alpha")
     sign = -1.0 if operation(node) == "sub" else 1.0
     if not isinstance(alpha, (int, float)):

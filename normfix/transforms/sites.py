@@ -90,8 +90,16 @@ def untrained(flow: Flow, store: Store, norm: Norm) -> bool:
     return mean is not None and variance is not None and not bool(mean.any()) and bool((variance == 1).all())
 
 
-def removal(flow: Flow, store: Store, norm: Norm) -> ReplaceModule:
-    """The edit that takes the norm out and keeps what its class does besides. Raises `Refused` where that is unsafe."""
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The edit that takes a norm out, and the names of what its class calls besides."""
+
+    edit: ReplaceModule
+    keeps: tuple[str, ...]
+
+
+def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
+    """How the norm comes out, what its class does besides being kept. Raises `Refused` where that is unsafe."""
     module = flow.module(norm.path)
     if module is None or (not norm.frozen and not _owns(flow, norm.path, norm.node)):
         raise Refused(
@@ -106,7 +114,7 @@ def removal(flow: Flow, store: Store, norm: Norm) -> ReplaceModule:
     order = _children_called(flow, norm)
     if not probe.is_stock(module):
         _does_nothing_else(norm, module, order, *scale_shift(flow, store.original(), norm))
-    return ReplaceModule(norm.path, lambda old: folded(old, order))
+    return Removal(ReplaceModule(norm.path, lambda old: folded(old, order)), order)
 
 
 def folded(old: nn.Module, order: tuple[str, ...]) -> Folded:
