@@ -20,6 +20,7 @@ from normfix.readers.interpreter.values import (
     Function,
     Instance,
     Items,
+    Method,
     Part,
     Partial,
     Repeat,
@@ -261,10 +262,19 @@ class Run:
         """The value as a tensor that is read; None where it is none."""
         if isinstance(value, (Call, Unknown)):
             return value
+        if isinstance(value, Method):
+            return self._part(value)
         if not isinstance(value, Choice):
             return None
         if value.call is None:
             value.call = self._either(value)
+        return value.call
+
+    def _part(self, value: Method) -> Call | None:
+        """An attribute of a result, read as a tensor."""
+        if value.call is None and isinstance(value.receiver, Call):
+            value.call = Call(Layer("getitem", value.name), (value.receiver,), branches=self.path)
+            self.graph.calls.append(value.call)
         return value.call
 
     def _either(self, value: Choice) -> Call | Unknown | None:
@@ -304,6 +314,8 @@ class Run:
                 stack += [one.callee, *one.arguments.values()]
             elif isinstance(one, Instance) and not (self.building and one in self.receivers):
                 stack += one.content.values()
+            elif isinstance(one, Method):
+                stack += [one.receiver] if isinstance(one.receiver, Call) else []
             elif isinstance(one, Submodule):
                 stack.append(one.owner)
             elif isinstance(one, Bound):

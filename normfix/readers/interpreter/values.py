@@ -148,11 +148,13 @@ class Container:
 class Method:
     """A method of something that is no object of the file: `x.view`, `layers.append`, `self.conv.to`."""
 
-    __slots__ = ("name", "receiver")
+    __slots__ = ("call", "name", "receiver")
 
     def __init__(self, receiver: Value, name: str) -> None:
         self.receiver = receiver
         self.name = name
+        self.call: Call | None = None
+        """The read, once it turned out to be an attribute that holds a tensor: `output.last_hidden_state`."""
 
 
 class Bound:
@@ -379,7 +381,9 @@ def leaves(value: Value) -> Iterator[Value]:
     stack: list[Value] = [value]
     while stack:
         one = stack.pop()
-        if not isinstance(one, (Items, Table, Choice)):
+        if isinstance(one, Method) and isinstance(one.receiver, Call):
+            yield one.receiver
+        elif not isinstance(one, (Items, Table, Choice)):
             yield one
         elif id(one) not in seen:
             seen.add(id(one))
