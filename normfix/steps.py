@@ -128,10 +128,11 @@ def scopes(script: Script) -> dict[ast.AST, Scope]:
     """Every scope of a file, by its function or module node."""
     found: dict[ast.AST, Scope] = {script.tree: Scope(script.tree)}
     found.update((node, Scope(node)) for node in functions(script))
+    homes: dict[ast.AST, Function | ast.Module] = {}
     for call in script.of_type(ast.Call):
-        found[home(script, call)].calls.append(call)
+        found[_home(script, call, homes)].calls.append(call)
     for node, target, value in _assignments(script):
-        bound = found[home(script, node)].bound
+        bound = found[_home(script, node, homes)].bound
         for name, one in _names(target, value):
             bound.setdefault(name, []).append(one)
     return found
@@ -144,16 +145,27 @@ def scope_of(script: Script, node: ast.AST) -> Scope:
 
 def home(script: Script, node: ast.AST) -> Function | ast.Module:
     """The function in whose body a node stands (decorators and defaults are outside of it), or the module."""
-    child, parent = node, script.parents.get(node)
+    return _home(script, node, {})
+
+
+def _home(script: Script, node: ast.AST, known: dict[ast.AST, Function | ast.Module]) -> Function | ast.Module:
+    """The same, with the answers for the nodes on the way kept in `known`."""
+    path, child = [node], node
+    parent = script.parents.get(node)
+    found: Function | ast.Module = script.tree
     while parent is not None:
-        if (
-            isinstance(parent, FUNCTIONS)
-            and not isinstance(child, ast.arguments)
-            and child not in parent.decorator_list
-        ):
-            return parent
+        if isinstance(parent, FUNCTIONS):
+            if not isinstance(child, ast.arguments) and child not in parent.decorator_list:
+                found = parent
+                break
+        elif parent in known:
+            found = known[parent]
+            break
+        path.append(parent)
         child, parent = parent, script.parents.get(parent)
-    return script.tree
+    for one in path:
+        known[one] = found
+    return found
 
 
 def _assignments(script: Script) -> Iterator[tuple[ast.AST, ast.expr, ast.expr | None]]:

@@ -9,10 +9,11 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
 from normfix.networks import contents, is_torch_class, is_unit_test
 from normfix.script import Function, Script
-from normfix.steps import Scope, callee, callers, dotted, position, scope_of, scopes, subject, switch
+from normfix.steps import Scope, callee, callers, calls_of, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
-MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint".split())
+_SHORT = "zeros ones rand randn empty full randint".split()
+MAKERS = frozenset(f"torch.{name}" for name in _SHORT)
 MADE_UP = re.compile(r"\b(zeros|ones|rand|randn|empty|full|randint)\(")
 
 
@@ -21,12 +22,12 @@ def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
     """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
     if not MADE_UP.search(script.text) or is_unit_test(script) or "Lazy" in script.text:
         return
-    for call in script.of_type(ast.Call):
-        if not call.args or not _is_made_up(script, scope_of(script, call), call.args[0]):
-            continue
-        network = _probed_part(script, call) or _probed_model(script, call)
-        if network:
-            yield _problem(script, call, network)
+    makers = [one for one in calls_of(script, *_SHORT) if script.resolve(one.func) in MAKERS]
+    for scope in dict.fromkeys(scope_of(script, one) for one in makers):
+        for call in (one for one in scope.calls if one.args and _is_made_up(script, scope, one.args[0])):
+            network = _probed_part(script, call) or _probed_model(script, call)
+            if network:
+                yield _problem(script, call, network)
 
 
 def _problem(script: Script, call: ast.Call, network: str) -> Problem:

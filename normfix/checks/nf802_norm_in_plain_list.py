@@ -22,7 +22,7 @@ Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script
-    if script is None:
+    if script is None or not _stores_any(node):
         return
     methods = [scopes(script)[one] for one in node.body if isinstance(one, FUNCTIONS)]
     stored = [(scope, name, value) for scope in methods for name, value in _stored(scope)]
@@ -33,6 +33,27 @@ def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
         layer = _layer_in(script, methods, scope, name, value, registered) if name not in registered else ""
         if layer:
             yield _problem(script, name, layer, value)
+
+
+def _stores_any(node: ast.ClassDef) -> bool:
+    """Does any statement of a method, at whatever depth, put a container or a name on `self`."""
+    todo = [one for method in node.body if isinstance(method, FUNCTIONS) for one in method.body]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, ast.Assign | ast.AnnAssign) and isinstance(one.value, ast.Name | Plain):
+            targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+            if any(isinstance(target, ast.Attribute) and dotted(target.value) == "self" for target in targets) and (
+                isinstance(one.value, Plain) or one.value.id not in _parameters(node)
+            ):
+                return True
+        todo += [inner for name in ("body", "orelse", "finalbody") for inner in getattr(one, name, ())]
+    return False
+
+
+def _parameters(node: ast.ClassDef) -> set[str]:
+    """Names of the parameters of its methods: what they hold is not written here."""
+    methods = [one for one in node.body if isinstance(one, FUNCTIONS)]
+    return {one.arg for method in methods for one in (*method.args.args, *method.args.kwonlyargs)}
 
 
 def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:

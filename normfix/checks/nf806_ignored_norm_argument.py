@@ -18,11 +18,11 @@ def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     """A constructor with a parameter for the norm that its body never reads, though it builds a norm."""
     script = facts.script
     method = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
-    if script is None or method is None or not is_torch_class(script, node):
+    parameters = [one for one in (*method.args.args, *method.args.kwonlyargs) if one.arg in NAMES] if method else []
+    if script is None or method is None or not parameters or not is_torch_class(script, node):
         return
-    parameters = [one for one in (*method.args.args, *method.args.kwonlyargs) if one.arg in NAMES]
     built = next((one for one in ast.walk(method) if layer_kind(script, one) in norms.NORMS), None)
-    if not parameters or built is None or _reads_all(method):
+    if built is None or _reads_all(method):
         return
     kind = layer_kind(script, built)
     read = {one.id for one in ast.walk(method) if isinstance(one, ast.Name)}
