@@ -107,7 +107,7 @@ def test_a_crash_in_a_check_costs_one_file(tmp_path: Path, monkeypatch: pytest.M
         return graphs(script)  # type: ignore[arg-type]
 
     monkeypatch.setattr(source, "graphs", fragile)
-    (tmp_path / "bad.py").write_text("")
+    (tmp_path / "bad.py").write_text("import torch\n")
     (tmp_path / "good.py").write_text(BODY, encoding="utf-8")
     report = normfix.lint([str(tmp_path)])
     assert found(report) == [("NF403", 3, 5)]
