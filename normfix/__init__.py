@@ -50,7 +50,7 @@ _HOMES = {
     "swap": "normfix.transforms.swap",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])  # type: ignore
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> object:
