@@ -32,9 +32,9 @@ def set_argument(source: Source, remedy: SetArgument) -> Plan:
     if position is not None:
         return _replaced(source, _positional(call, position), value, remedy.value)
     outline = Outline(source, call)
-    options = sum(argument.star == "**" for argument in outline.call.args)
+    stars = [argument.star for argument in outline.call.args]
     new = cst.Arg(outline.mark(remedy.value), keyword=cst.Name(remedy.name), equal=layout.equal(outline.call.args))
-    changed = layout.added(outline.call, new, len(outline.call.args) - options)
+    changed = layout.added(outline.call, new, stars.index("**") if "**" in stars else len(stars))
     index = next((index for index, one in enumerate(call.keywords) if one.arg is None), len(call.keywords))
     return Plan((outline.edit(changed),), lambda: call.keywords.insert(index, ast.keyword(remedy.name, value)))
 

@@ -56,6 +56,7 @@ def test_a_call_that_cannot_take_the_argument_is_refused(text: str, reason: str)
         pytest.param("f(a  # one\n)", "f(a, bias=False  # one\n)", id="a comment before the parenthesis"),
         pytest.param("f(a, **kw)", "f(a, bias=False, **kw)", id="before the options"),
         pytest.param("f(**kw)", "f(bias=False, **kw)", id="before the options, nothing else"),
+        pytest.param("f(a, **kw, b=1)", "f(a, bias=False, **kw, b=1)", id="before options that more keywords follow"),
         pytest.param(
             "f(\n  a,  # one\n  **kw\n)",
             "f(\n  a,  # one\n  bias=False,\n  **kw\n)",

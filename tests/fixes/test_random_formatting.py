@@ -41,7 +41,10 @@ def programs(draw: st.DrawFn) -> str:
     newline = draw(NEWLINES)
     space = blanks(newline)
     arguments = draw(st.lists(values(newline), min_size=1, max_size=3))
+    first = len(arguments)
     arguments += [f"{name}{draw(space)}={draw(space)}{draw(values(newline))}" for name in draw(_keywords())]
+    if draw(st.booleans()):
+        arguments.insert(draw(st.integers(first, len(arguments))), f"**{draw(space)}options")
     listed = ",".join(f"{draw(space)}{argument}{draw(space)}" for argument in arguments)
     comma = draw(st.sampled_from(["", ","])) + draw(space)
     call = f"nn.Conv2d{draw(st.sampled_from(['', ' ', '  ']))}({listed}{comma})"
