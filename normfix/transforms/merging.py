@@ -66,6 +66,9 @@ def _partners(flow: Flow, branch: fx.Node, read: fx.Node) -> Iterator[tuple[fx.N
             return
         sum_ = readers[0]
         first, second = sum_.args[:2]
+        if first is node and isinstance(second, (int, float)):
+            node = sum_  # a number that is added changes neither side
+            continue
         if not isinstance(first, fx.Node) or not isinstance(second, fx.Node) or first is second:
             return
         if shape(first) != shape(second):
@@ -87,9 +90,11 @@ def _convolutions(flow: Flow, node: fx.Node, read: fx.Node) -> Iterator[tuple[fx
         yield from _convolutions(flow, flow.removed[node], read)
     elif operation(node) in CONVOLUTIONS and source(node) is read:
         yield node, 1.0
-    elif operation(node) in _ADDS and all(isinstance(part, fx.Node) for part in node.args[:2]):
+    elif operation(node) in _ADDS:
         first, second = node.args[:2]
-        if isinstance(first, fx.Node) and isinstance(second, fx.Node) and shape(first) == shape(second):
+        if isinstance(first, fx.Node) and isinstance(second, (int, float)):
+            yield from _convolutions(flow, first, read)
+        elif isinstance(first, fx.Node) and isinstance(second, fx.Node) and shape(first) == shape(second):
             yield from _convolutions(flow, first, read)
             for conv, inner in _convolutions(flow, second, read):
                 yield conv, inner * factor(node)
