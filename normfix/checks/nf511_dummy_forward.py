@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from normfix.script import walk
 from normfix.checks._attributes import normed_attributes
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
@@ -67,13 +68,15 @@ def _is_made_up(script: Script, scope: Scope, value: ast.expr) -> bool:
 
 def _probed_part(script: Script, call: ast.Call) -> str:
     """The part of a module, with batch norm, that a constructor or a helper of it sends the input through."""
+    name = dotted(call.func)
+    if name.partition(".")[0] != "self":
+        return ""
     function, owner = script.function_of(call), script.class_of(call)
     if function is None or owner is None or not is_torch_class(script, owner) or not _is_construction(script, function):
         return ""
     if any(switch(one) for one in scope_of(script, call).calls):
         return ""
     normed = normed_attributes(script, owner)
-    name = dotted(call.func)
     if name in normed:
         return name
     method = callee(script, call)
@@ -133,7 +136,7 @@ def _gets(call: ast.Call, name: str) -> bool:
 
 
 def _reads(call: ast.Call, names: set[str]) -> bool:
-    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(call))
+    return any(isinstance(node, ast.Name) and node.id in names for node in walk(call))
 
 
 def _feeds_loss(script: Script, call: ast.Call, used: set[str], later: list[ast.Call]) -> bool:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from normfix import norms, vocabulary
+from normfix.script import walk
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
 from normfix.networks import classes, contents, is_torch_class, layer_kind
@@ -26,9 +27,9 @@ def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
         return
     methods = [scopes(script)[one] for one in node.body if isinstance(one, FUNCTIONS)]
     stored = [(scope, name, value) for scope in methods for name, value in _stored(scope)]
-    if not stored or not is_torch_class(script, node) or _registers_itself(node):
+    if not stored or not is_torch_class(script, node) or _registers_itself(methods):
         return
-    registered = _registered(node)
+    registered = _registered(methods)
     for scope, name, value in stored:
         layer = _layer_in(script, methods, scope, name, value, registered) if name not in registered else ""
         if layer:
@@ -130,19 +131,19 @@ def _layer(script: Script, value: ast.expr) -> str:
     return name if own is not None and is_torch_class(script, own) and contents(script, value).sensitive else ""
 
 
-def _registered(node: ast.ClassDef) -> set[str]:
+def _registered(methods: list[Scope]) -> set[str]:
     """Names that are handed to something that registers modules: `ModuleList(self.x)`, `Sequential(*layers)`."""
     found: set[str] = set()
-    for call in (one for one in ast.walk(node) if isinstance(one, ast.Call)):
+    for call in (one for method in methods for one in method.calls):
         if dotted(call.func).rpartition(".")[2] in REGISTRARS or "super()" in ast.unparse(call.func):
-            found |= {dotted(part) for one in (*call.args, *call.keywords) for part in ast.walk(one)}
+            found |= {dotted(part) for one in (*call.args, *call.keywords) for part in walk(one)}
     return found
 
 
-def _registers_itself(node: ast.ClassDef) -> bool:
+def _registers_itself(methods: list[Scope]) -> bool:
     """Does the class register modules one by one, under names that are made at run time."""
     return any(
         dotted(call.func).rpartition(".")[2] in ("add_module", "register_module", "setattr", "__setattr__")
-        for call in ast.walk(node)
-        if isinstance(call, ast.Call)
+        for method in methods
+        for call in method.calls
     )
