@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from normfix import norms, vocabulary
 from normfix.records import dataclass
-from normfix.script import FUNCTIONS, Function, Script
+from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
@@ -173,7 +173,7 @@ def reached(script: Script, start: ast.AST) -> list[ast.AST]:
     seen: dict[ast.AST, None] = {start: None}
     todo = [start]
     while todo:
-        for node in ast.walk(todo.pop()):
+        for node in walk(todo.pop()):
             found = table.get(node.id) if isinstance(node, ast.Name) else None
             if found is not None and found not in seen:
                 seen[found] = None
@@ -185,7 +185,7 @@ def reached(script: Script, start: ast.AST) -> list[ast.AST]:
 def _probes(script: Script) -> frozenset[ast.AST]:
     """Names that are only compared with: those in the arguments of isinstance."""
     calls = (one for one in script.of_type(ast.Call) if dotted(one.func) in ("isinstance", "issubclass", "type"))
-    return frozenset(node for call in calls for one in call.args for node in ast.walk(one))
+    return frozenset(node for call in calls for one in call.args for node in walk(one))
 
 
 def _inside(script: Script, roots: list[ast.AST]) -> Contents:
@@ -193,7 +193,7 @@ def _inside(script: Script, roots: list[ast.AST]) -> Contents:
     dropout: bool | None = False
     freezes = False
     probes, own = _probes(script), _definitions(script)
-    for node in (node for root in roots for node in ast.walk(root) if node not in probes):
+    for node in (node for root in roots for node in walk(root) if node not in probes):
         if isinstance(node, ast.Name | ast.Attribute):
             last = script.resolve(node).rpartition(".")[2]
             if last in BATCH_NORMS and last not in own:

@@ -20,6 +20,33 @@ if TYPE_CHECKING:
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NEWLINES = re.compile(r"\r\n|\r|\n")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_PLAIN = frozenset("ctx op ops id attr arg module level asname kind conversion is_async simple type_comment".split())
+"""Fields without nodes, and with those that are singletons (`Load`, `Add`): these have no place and no parent."""
+
+
+class _Fields(dict[type[ast.AST], tuple[str, ...]]):
+    """The fields of a type of node that may hold nodes."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        self[kind] = tuple(field for field in kind._fields if field not in _PLAIN)
+        return self[kind]
+
+
+FIELDS = _Fields()
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all below it in the order of `ast.walk`, in a third of its time; no contexts, no operators."""
+    nodes = [node]
+    for one in nodes:
+        yield one
+        content = one.__dict__
+        for name in FIELDS[type(one)]:
+            value = content.get(name)
+            if type(value) is list:
+                nodes += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                nodes.append(value)
 
 
 @dataclass(eq=False)

@@ -3,7 +3,7 @@
 import ast
 
 from normfix.networks import BATCH_NORMS, contents, layer_kind
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import Scope, dotted, scopes
 
 
@@ -27,4 +27,4 @@ def _holds_batch_norm(script: Script, scope: Scope, value: ast.expr | None) -> b
         return not known.frozen
     unpacked = [one.value for one in value.args if isinstance(one, ast.Starred)]
     lists = [one for star in unpacked if dotted(star) for one in scope.bound.get(dotted(star), ()) if one is not None]
-    return any(layer_kind(script, node) in BATCH_NORMS for one in lists for node in ast.walk(one))
+    return any(layer_kind(script, node) in BATCH_NORMS for one in lists for node in walk(one))

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from normfix.checks._exports import construction, fresh, loads_weights
 from normfix.graph import Undecided
 from normfix.records import dataclass
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import (
     Scope,
     callers,
     dotted,
     effects,
     gradless,
+    gradless_scopes,
     passed,
     position,
     scopes,
@@ -50,7 +51,7 @@ class Evaluation:
 
 def evaluations(script: Script) -> Iterator[Evaluation]:
     """The forward passes without gradients whose results are used, one for each model and scope."""
-    for scope in scopes(script).values():
+    for scope in (scopes(script)[node] for node in gradless_scopes(script)):
         off = [call for call in scope.calls if turns_grad_off(script, call)]
         seen: set[str] = set()
         for call in scope.calls:
@@ -136,7 +137,7 @@ def _is_idle(script: Script, scope: Scope, call: ast.Call) -> bool:
         return True
     for value in call.args:
         known = scope.value(dotted(value)) if dotted(value) else value
-        calls = [node for node in ast.walk(known) if isinstance(node, ast.Call)] if known is not None else []
+        calls = [node for node in walk(known) if isinstance(node, ast.Call)] if known is not None else []
         if any(dotted(one.func).rpartition(".")[2] in SYNTHETIC for one in calls):
             return True
     return False

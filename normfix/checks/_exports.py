@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from normfix.graph import Undecided
 from normfix.networks import Contents, contents
 from normfix.records import dataclass
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import (
     WRAPPERS,
     Scope,
@@ -80,7 +80,7 @@ def construction(script: Script, scope: Scope, name: str) -> ast.expr | None:
 
 
 def _names_in(value: ast.expr) -> set[str]:
-    return {dotted(node) for node in ast.walk(value) if isinstance(node, ast.Name | ast.Attribute)}
+    return {dotted(node) for node in walk(value) if isinstance(node, ast.Name | ast.Attribute)}
 
 
 def fresh(script: Script, value: ast.expr, loaded: bool) -> Contents | None:

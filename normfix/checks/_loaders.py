@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from normfix.records import dataclass
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import Scope, callers, dotted, loops, passed, scope_of, scopes
 
 CONSTRUCTORS = frozenset({"torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"})
@@ -198,13 +198,13 @@ def _words(text: str) -> str:
 
 
 def _reads(loop: ast.For, name: str) -> bool:
-    return bool(name) and any(dotted(node) == name for node in ast.walk(loop.iter))
+    return bool(name) and any(dotted(node) == name for node in walk(loop.iter))
 
 
 def _calls_backward(loop: ast.For) -> bool:
     return any(
         isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
-        for node in ast.walk(loop)
+        for node in walk(loop)
     )
 
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import Scope, aliases, base, dotted, exclusive, position, subject
 
 DISTRIBUTED = frozenset({"DistributedDataParallel", "DDP", "FullyShardedDataParallel", "FSDP"})
@@ -52,7 +52,7 @@ def _bound_again(scope: Scope, name: str, first: ast.Call, last: ast.Call) -> bo
     """Does the name get a value that has nothing to do with its old one, between the two calls."""
     for value in scope.bound.get(name, ()):
         if value is not None and position(first) < position(value) < position(last):
-            names = {dotted(node) for node in ast.walk(value) if isinstance(node, ast.Name | ast.Attribute)}
+            names = {dotted(node) for node in walk(value) if isinstance(node, ast.Name | ast.Attribute)}
             if name not in names:
                 return True
     return False

@@ -15,7 +15,7 @@ from normfix.findings import (
     Together,
 )
 from normfix.networks import is_module_class
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import dotted
 
 RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE)
@@ -71,17 +71,17 @@ def _fault(script: Script, owner: ast.ClassDef, method: ast.FunctionDef) -> str:
 
 def _lost_mode(method: ast.FunctionDef, mode: str) -> str:
     """Is the mode never used, though the body switches something."""
-    used = any(isinstance(node, ast.Name) and node.id == mode for node in ast.walk(method) if node is not method.args)
+    used = any(isinstance(node, ast.Name) and node.id == mode for node in walk(method) if node is not method.args)
     if used or _is_frozen_on_purpose(method):
         return ""
-    calls = [dotted(node.func) or ast.unparse(node.func) for node in ast.walk(method) if isinstance(node, ast.Call)]
+    calls = [dotted(node.func) or ast.unparse(node.func) for node in walk(method) if isinstance(node, ast.Call)]
     if any("super" in call and call.endswith(".train") for call in calls):
         return f"does not hand `{mode}` on to `super().train()`: after `eval()` the module is in training mode"
     return f"ignores `{mode}`: neither `train()` nor `eval()` switches the mode of the module"
 
 
 def _lost_self(method: ast.FunctionDef) -> str:
-    returned = any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(method))
+    returned = any(isinstance(node, ast.Return) and node.value is not None for node in walk(method))
     return "" if returned else "returns nothing, so `model = model.eval()` and `model.train().cuda()` lose the model"
 
 
@@ -107,13 +107,13 @@ def _is_training_loop(method: ast.FunctionDef) -> bool:
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("backward", "zero_grad", "step")
-        for node in ast.walk(method)
+        for node in walk(method)
     )
 
 
 def _remedy(script: Script, method: ast.FunctionDef) -> Remedy | None:
     """The missing parameter, the mode handed on, the missing `return self`; None where the body is something else."""
-    supers = [node for node in ast.walk(method) if isinstance(node, ast.Call) and _is_bare_super(node)]
+    supers = [node for node in walk(method) if isinstance(node, ast.Call) and _is_bare_super(node)]
     spec = method.args
     names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
     if len(supers) != 1 or len(names) > 2 or spec.vararg or spec.kwonlyargs or _is_training_loop(method):

@@ -7,7 +7,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
 from normfix.networks import argument, is_torch_class
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import calls_of, dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE | {"pt2"})
@@ -56,11 +56,11 @@ def _has_statistics(node: ast.Call) -> bool:
 
 
 def _chooses(script: Script, node: ast.Call) -> bool:
-    """Does a condition around the call, or an exit before it, ask for the mode."""
+    """Is the call one of several cases, or does an exit before it ask for the mode."""
     method = script.function_of(node)
-    if method is None:
+    if method is None or next(script.ancestors(node, ast.If), None) is not None:
         return True
-    tests = [one.test for one in ast.walk(method) if isinstance(one, ast.If | ast.IfExp)]
+    tests = [one.test for one in walk(method) if isinstance(one, ast.If | ast.IfExp)]
     return any("training" in ast.unparse(test) or "frozen" in ast.unparse(test).lower() for test in tests)
 
 

@@ -9,7 +9,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.networks import contents, is_module_class, is_unit_test
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import Scope, aliases, dotted, scope_of, scopes, subject, switch
 
 RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
@@ -61,7 +61,7 @@ def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.Call
 def _is_parameter(script: Script, call: ast.Call) -> bool:
     """Is the subject the variable of a loop over parameters, rather than a network."""
     name = subject(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    return any(name in {dotted(node) for node in ast.walk(loop.target)} for loop in script.ancestors(call, ast.For))
+    return any(name in {dotted(node) for node in walk(loop.target)} for loop in script.ancestors(call, ast.For))
 
 
 def _network_of_loop(loop: ast.For) -> str:

@@ -10,7 +10,7 @@ from normfix.checks._attributes import normed_attributes
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import contents, is_torch_class, is_unit_test
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import calls_of, dotted, functions, scope_of
 
 RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE)
@@ -46,14 +46,14 @@ def _normed_part(script: Script, node: ast.Call, target: ast.expr) -> str:
         return name
     if name and "." not in name:
         for loop in script.ancestors(node, ast.For):
-            held = {dotted(one) for one in ast.walk(loop.iter)}
-            if name in {dotted(one) for one in ast.walk(loop.target)} and held & normed:
+            held = {dotted(one) for one in walk(loop.iter)}
+            if name in {dotted(one) for one in walk(loop.target)} and held & normed:
                 return sorted(held & normed)[0]
         value = scope_of(script, node).value(name)
         if value is not None and contents(script, value).batch_norm:
             return name
     body = _body(script, node, target)
-    used = {dotted(one.func) for part in body for one in ast.walk(part) if isinstance(one, ast.Call)}
+    used = {dotted(one.func) for part in body for one in walk(part) if isinstance(one, ast.Call)}
     return next((one for one in sorted(normed) if one in used), "")
 
 
@@ -68,5 +68,5 @@ def _body(script: Script, node: ast.Call, target: ast.expr) -> list[ast.AST]:
     value = scope_of(script, node).value(name) if name else None
     if isinstance(value, ast.Lambda):
         found.append(value)
-    called = {dotted(one.func) for part in found for one in ast.walk(part) if isinstance(one, ast.Call)}
+    called = {dotted(one.func) for part in found for one in walk(part) if isinstance(one, ast.Call)}
     return found + [one for one in own if f"self.{one.name}" in called]

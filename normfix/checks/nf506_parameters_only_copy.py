@@ -7,7 +7,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import Undecided
 from normfix.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import callee, dotted, scope_of, scopes, subject
 
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
@@ -66,9 +66,9 @@ def _written(loop: ast.For, models: tuple[str, str]) -> str:
         target = target.elts[-1]
     if not isinstance(target, ast.Tuple) or len(target.elts) != 2:
         return ""
-    names = [{one.id for one in ast.walk(part) if isinstance(one, ast.Name)} for part in target.elts]
+    names = [{one.id for one in walk(part) if isinstance(one, ast.Name)} for part in target.elts]
     for statement in loop.body:
-        for node in ast.walk(statement):
+        for node in walk(statement):
             written = _target(node)
             if "grad" not in written.split("."):
                 for own, model in zip(names, models, strict=True):

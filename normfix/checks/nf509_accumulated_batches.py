@@ -7,7 +7,7 @@ from normfix.checks._loaders import batch_size, feeds_training, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import batch_normed_networks, contents, is_unit_test
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import effects, loops
 
 RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)
@@ -42,13 +42,13 @@ def _is_every_few(test: ast.expr) -> bool:
     """Does a test hold every few steps: `(i + 1) % steps == 0`."""
     return any(
         isinstance(node, ast.Compare) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mod)
-        for node in ast.walk(test)
+        for node in walk(test)
     )
 
 
 def _calls(body: list[ast.stmt], name: str) -> bool:
     """Does the body call `optimizer.step()`, or `scaler.step(optimizer)`, and clear the gradients."""
-    calls = [node for part in body for node in ast.walk(part) if isinstance(node, ast.Call)]
+    calls = [node for part in body for node in walk(part) if isinstance(node, ast.Call)]
     names = [node.func.attr for node in calls if isinstance(node.func, ast.Attribute)]
     return name in names and "zero_grad" in names and "backward" not in names
 
@@ -64,7 +64,7 @@ def _calls_backward_before(script: Script, branch: ast.If) -> bool:
             isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
             for part in around[0].body
             if part is not branch
-            for node in ast.walk(part)
+            for node in walk(part)
         )
     )
 

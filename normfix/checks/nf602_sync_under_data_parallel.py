@@ -8,7 +8,7 @@ from normfix.checks._wraps import converts, wrapper
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import classes, layer_kind
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import Scope, aliases, base, calls_of, dotted, exclusive, position, scope_of, subject
 
 RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE)
@@ -74,4 +74,4 @@ def _is_built_with_sync(script: Script, node: ast.Call) -> bool:
     value = construction(script, scope_of(script, node), name) or value
     core = base(value)
     owner = classes(script).get(dotted(core.func)) if isinstance(core, ast.Call) else None
-    return owner is not None and any(layer_kind(script, one) == "SyncBatchNorm" for one in ast.walk(owner))
+    return owner is not None and any(layer_kind(script, one) == "SyncBatchNorm" for one in walk(owner))

@@ -8,7 +8,7 @@ from normfix.checks._wraps import converts
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.networks import BATCH_NORMS, classes, layer_kind, reached
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import base, calls_of, dotted, scope_of, subject
 
 RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE)
@@ -51,7 +51,7 @@ def _loss(script: Script, value: ast.Call) -> str:
                 f"holds `{part.name}`, a batch norm with its own `forward`: the conversion makes plain SyncBatchNorm "
                 "of it, and what it does besides is gone"
             )
-        if any(layer_kind(script, node).startswith("LazyBatchNorm") for node in ast.walk(part)):
+        if any(layer_kind(script, node).startswith("LazyBatchNorm") for node in walk(part)):
             return "holds a LazyBatchNorm that has no width yet: the conversion makes a norm of width 0 of it"
     return ""
 

@@ -8,7 +8,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import Undecided
 from normfix.networks import argument, is_module_class, layer_kind
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import dotted
 
 RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
@@ -71,7 +71,7 @@ def _is_given_weights(script: Script, assign: ast.Assign, name: str) -> bool:
     function = script.function_of(assign)
     parts = (f"{name}.weight", f"{name}.bias", f"{name}.load_state_dict", f"{name}.running_mean")
     return function is not None and any(
-        dotted(node).startswith(parts) for node in ast.walk(function) if isinstance(node, ast.Attribute)
+        dotted(node).startswith(parts) for node in walk(function) if isinstance(node, ast.Attribute)
     )
 
 

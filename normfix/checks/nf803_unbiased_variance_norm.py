@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.networks import is_module_class
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import dotted
 
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE)
@@ -28,7 +28,7 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
     if forward is None or "weight" in {dotted(one).rpartition(".")[2] for one in _measured(script, forward)}:
         return
     divisors = _divisors(script, forward)
-    for call in (one for one in ast.walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
+    for call in (one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
         if _is_unbiased(script, call) and (_names(script, call) & divisors or _divides(script, call)):
             yield Problem(
                 script.site(call),
@@ -37,7 +37,7 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
                 help=HELP,
             )
             return
-    for division in (one for one in ast.walk(forward) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)):
+    for division in (one for one in walk(forward) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)):
         if _adds_eps_to_deviation(script, forward, division.right):
             yield Problem(
                 script.site(division),
@@ -61,7 +61,7 @@ def _deviation(script: Script, call: ast.Call) -> str:
 
 def _measured(script: Script, forward: ast.FunctionDef) -> Iterator[ast.AST]:
     """What spreads are measured of."""
-    for call in (one for one in ast.walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
+    for call in (one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
         torch = script.resolve(call.func).startswith("torch.")
         yield call.args[0] if torch and call.args else call.func.value if isinstance(call.func, ast.Attribute) else call
 
@@ -76,7 +76,7 @@ def _names(script: Script, call: ast.Call) -> set[str]:
     """The names that the result of a call is bound to, through roots and sums as well."""
     for parent in script.ancestors(call, ast.stmt):
         if isinstance(parent, ast.Assign):
-            return {one.id for target in parent.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+            return {one.id for target in parent.targets for one in walk(target) if isinstance(one, ast.Name)}
         return set()
     return set()
 
@@ -84,11 +84,11 @@ def _names(script: Script, call: ast.Call) -> set[str]:
 def _divisors(script: Script, forward: ast.FunctionDef) -> set[str]:
     """Names that the forward divides by, or takes the root of."""
     found: set[str] = set()
-    for node in ast.walk(forward):
+    for node in walk(forward):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            found |= {one.id for one in ast.walk(node.right) if isinstance(one, ast.Name)}
+            found |= {one.id for one in walk(node.right) if isinstance(one, ast.Name)}
         if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in ("rsqrt", "sqrt"):
-            found |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+            found |= {one.id for one in walk(node) if isinstance(one, ast.Name)}
     return found
 
 
@@ -111,6 +111,6 @@ def _adds_eps_to_deviation(script: Script, forward: ast.FunctionDef, divisor: as
     sides = (divisor.left, divisor.right)
     if not any("eps" in dotted(one).lower() for one in sides):
         return False
-    calls = [one for one in ast.walk(forward) if isinstance(one, ast.Call) and _deviation(script, one) == "std"]
+    calls = [one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one) == "std"]
     named = {name for call in calls for name in _names(script, call)}
     return any(one in calls or (isinstance(one, ast.Name) and one.id in named) for one in sides)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.networks import is_module_class
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import dotted
 
 RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE)
@@ -28,7 +28,7 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
         return
     for method in (one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"):
         inputs = {one.arg for one in (*method.args.posonlyargs, *method.args.args)} - {"self"}
-        square = next((one for one in ast.walk(method) if _is_square_of(one, inputs)), None)
+        square = next((one for one in walk(method) if _is_square_of(one, inputs)), None)
         if square is not None and _is_averaged(script, square):
             yield Problem(
                 script.site(square),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.steps import dotted
 
 RULE = Rule("NF805", "zero-centred-scale", Severity.INFO, readers=SOURCE)
@@ -18,7 +18,7 @@ def zero_centred_scale(script: Script, facts: Facts) -> Iterator[Problem]:
     if "BatchNorm" not in script.text or "weight" not in script.text:
         return
     for node in (one for one in script.of_type(ast.If) if _asks_for_batch_norm(one.test)):
-        for call in (one for statement in node.body for one in ast.walk(statement) if isinstance(one, ast.Call)):
+        for call in (one for statement in node.body for one in walk(statement) if isinstance(one, ast.Call)):
             reason = _fault(script, call)
             if reason and not _stands_deeper(script, call, node):
                 yield Problem(
@@ -34,8 +34,8 @@ def _asks_for_batch_norm(test: ast.expr) -> bool:
         return False
     if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq | ast.NotIn) and "find" in ast.unparse(test):
         return False
-    names = {dotted(node).rpartition(".")[2] for node in ast.walk(test)}
-    strings = {node.value for node in ast.walk(test) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {dotted(node).rpartition(".")[2] for node in walk(test)}
+    strings = {node.value for node in walk(test) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return any(word.startswith(("BatchNorm", "_BatchNorm", "SyncBatchNorm")) for word in names | strings)
 
 

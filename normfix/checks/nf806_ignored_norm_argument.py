@@ -7,6 +7,7 @@ from normfix import norms
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.networks import is_torch_class, layer_kind
+from normfix.script import walk
 from normfix.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
@@ -21,11 +22,11 @@ def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     parameters = [one for one in (*method.args.args, *method.args.kwonlyargs) if one.arg in NAMES] if method else []
     if script is None or method is None or not parameters or not is_torch_class(script, node):
         return
-    built = next((one for one in ast.walk(method) if layer_kind(script, one) in norms.NORMS), None)
+    built = next((one for one in walk(method) if layer_kind(script, one) in norms.NORMS), None)
     if built is None or _reads_all(method):
         return
     kind = layer_kind(script, built)
-    read = {one.id for one in ast.walk(method) if isinstance(one, ast.Name)}
+    read = {one.id for one in walk(method) if isinstance(one, ast.Name)}
     for parameter in (one for one in parameters if one.arg not in read):
         yield Problem(
             script.site(parameter),
@@ -38,5 +39,5 @@ def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
 def _reads_all(method: ast.FunctionDef) -> bool:
     """Does the body read its arguments as a whole."""
     return any(
-        dotted(one.func) in ("locals", "vars", "eval", "exec") for one in ast.walk(method) if isinstance(one, ast.Call)
+        dotted(one.func) in ("locals", "vars", "eval", "exec") for one in walk(method) if isinstance(one, ast.Call)
     )

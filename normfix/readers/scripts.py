@@ -9,26 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from normfix import vocabulary
 from normfix.graph import Origin
-from normfix.script import Script
+from normfix.script import FIELDS, Script
 
 Nodes = dict[type[ast.AST], list[ast.AST]]
 Parents = dict[ast.AST, ast.AST]
 
 _NEWLINES = re.compile("\r\n|\r|\n")
 """What ends a line for the parser; `str.splitlines` would also split at form feeds."""
-_PLAIN = frozenset("ctx op ops id attr arg module level asname kind conversion is_async simple type_comment".split())
-"""Fields without nodes, and with those that are singletons (`Load`, `Add`): these have no place and no parent."""
-
-
-class _Fields(dict[type[ast.AST], tuple[str, ...]]):
-    """The fields of a type of node that may hold nodes."""
-
-    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
-        self[kind] = tuple(field for field in kind._fields if field not in _PLAIN)
-        return self[kind]
-
-
-_FIELDS = _Fields()
 _MODULE_NAMES = ("Module", "Parameter", "ParameterList", "ParameterDict", "DataParallel", "functional", "init", "utils")
 
 
@@ -97,7 +84,7 @@ def _walk(tree: ast.Module) -> tuple[Nodes, Parents]:
             nodes[kind] = [node]
         first = len(stack)
         content = node.__dict__
-        for name in _FIELDS[kind]:
+        for name in FIELDS[kind]:
             value = content.get(name)
             if type(value) is list:
                 for item in value:

@@ -9,7 +9,7 @@ import ast
 import re
 
 from normfix.graph import LayerGraph
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 
 _LIBRARIES = ("torch", "timm", "torchvision")
 _NEWLINES = re.compile("\r\n|\r|\n")
@@ -27,7 +27,7 @@ def graphs(script: Script) -> list[LayerGraph]:
     if libraries.isdisjoint(_LIBRARIES) or "norm" not in script.text.lower():
         return []
     from normfix.readers.interpreter.entries import read_block, read_class
-    from normfix.readers.interpreter.run import Memo
+    from normfix.readers.interpreter.memo import Memo
     from normfix.readers.interpreter.values import Class, Function
 
     memo = Memo()
@@ -53,7 +53,7 @@ def _builds(block: ast.stmt, script: Script) -> bool:
     """Does this code itself construct layers of a library."""
     return any(
         isinstance(node, ast.Call) and script.resolve(node.func).startswith(("torch.nn.", "timm.", "torchvision.ops."))
-        for node in ast.walk(block)
+        for node in walk(block)
     )
 
 
