@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from normfix.graph import Argument, Call, Layer, Unknown
 from normfix.readers.interpreter import calls, expressions, functions
+from normfix.readers.interpreter.joining import children, flat, join, tensors
 from normfix.readers.interpreter.kinds import INNOCENT, METADATA
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.scopes import lookup, present
@@ -28,7 +29,6 @@ from normfix.readers.interpreter.values import (
     Super,
     Table,
     Value,
-    join,
 )
 from normfix.script import FUNCTIONS
 
@@ -115,8 +115,6 @@ def insides(run: Run, owner: Instance, why: Unknown) -> None:
 
 def layers(value: Value) -> Iterator[Layer]:
     """Every layer inside a value."""
-    from normfix.readers.interpreter.values import children, flat
-
     stack, seen = [value], set()
     while stack:
         one = stack.pop()
@@ -250,7 +248,7 @@ def write(run: Run, owner: Value, name: str, value: Value, scope: Scope) -> None
             insides(run, owner, Unknown(f"`{name}` of the object is replaced"))
             return
         if not run.building:
-            for call in _tensors(value):
+            for call in tensors(value):
                 run.escape(call, Unknown(f"it is kept in `self.{name}`"))
         if isinstance(value, (*MODULES, Choice)):
             calls.christen(value, f"self.{name}")
@@ -267,9 +265,3 @@ def write(run: Run, owner: Value, name: str, value: Value, scope: Scope) -> None
         run.escape(value, Unknown("it is kept in an object that is not known"))
         if isinstance(owner, (Container, Choice)):
             calls.unsettle(run, owner, Unknown("a part of it is replaced"))
-
-
-def _tensors(value: Value) -> Iterator[Call]:
-    from normfix.readers.interpreter.values import tensors
-
-    return tensors(value)

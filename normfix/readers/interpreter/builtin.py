@@ -6,7 +6,8 @@ import ast
 from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, expressions, methods, modules
+from normfix.readers.interpreter import attributes, displays, methods, modules
+from normfix.readers.interpreter.joining import flat, join, options, tensors
 from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
@@ -28,10 +29,6 @@ from normfix.readers.interpreter.values import (
     Submodule,
     Table,
     Value,
-    flat,
-    join,
-    options,
-    tensors,
 )
 
 _SILENT = frozenset(
@@ -61,7 +58,7 @@ def invoke(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scop
     if name == "zip":
         return _zip(run, given, node, scope)
     if name == "enumerate" and first is not None:
-        return _enumerate(expressions.iterated(run, first, node, scope), arguments.get(1, "start") or Constant(0))
+        return _enumerate(displays.iterated(run, first, node, scope), arguments.get(1, "start") or Constant(0))
     if name == "dict":
         return _dict(run, first, arguments)
     if name in ("getattr", "setattr"):
@@ -105,7 +102,7 @@ def _listed(run: Run, name: str, first: Value | None, node: ast.AST, scope: Scop
         return Items([])
     if isinstance(first, Unknown):
         return first
-    items = expressions.iterated(run, first, node, scope)
+    items = displays.iterated(run, first, node, scope)
     content = list(items.content)
     if name in ("reversed", "sorted", "set", "frozenset"):
         plain = items.plain()
@@ -118,7 +115,7 @@ def _listed(run: Run, name: str, first: Value | None, node: ast.AST, scope: Scop
 
 
 def _zip(run: Run, given: list[Value], node: ast.AST, scope: Scope) -> Value:
-    columns = [expressions.iterated(run, value, node, scope) for value in given]
+    columns = [displays.iterated(run, value, node, scope) for value in given]
     plains = [column.plain() for column in columns]
     if all(plain is not None for plain in plains):
         rows = zip(*(plain or [] for plain in plains), strict=False)

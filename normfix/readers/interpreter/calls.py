@@ -10,12 +10,14 @@ from normfix.readers.interpreter import (
     builtin,
     construction,
     containers,
+    displays,
     expressions,
     functions,
     methods,
     modules,
     operations,
 )
+from normfix.readers.interpreter.joining import compressed, flat, tensors
 from normfix.readers.interpreter.kinds import REPARAMETRIZATIONS, TRANSPARENT, constructed, operation
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
@@ -41,9 +43,6 @@ from normfix.readers.interpreter.values import (
     Super,
     Table,
     Value,
-    compressed,
-    flat,
-    tensors,
 )
 
 NOTHING = Arguments([], {})
@@ -68,7 +67,7 @@ def passed(run: Run, node: ast.Call, scope: Scope) -> Arguments:
             value = expressions.evaluate(run, argument, scope)
             positional.append(Passed(value, argument, len(positional), scope))
             continue
-        items = expressions.iterated(run, expressions.evaluate(run, argument.value, scope), argument, scope)
+        items = displays.iterated(run, expressions.evaluate(run, argument.value, scope), argument, scope)
         plain = items.plain()
         if plain is not None:
             positional += [Passed(one, argument, len(positional) + place, scope) for place, one in enumerate(plain)]

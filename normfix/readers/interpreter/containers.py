@@ -6,7 +6,8 @@ import ast
 from collections.abc import Sequence
 
 from normfix.graph import Call, Unknown
-from normfix.readers.interpreter import attributes, calls, expressions, modules
+from normfix.readers.interpreter import attributes, calls, displays, modules
+from normfix.readers.interpreter.joining import flat, join
 from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
     MODULES,
@@ -22,8 +23,6 @@ from normfix.readers.interpreter.values import (
     Scope,
     Table,
     Value,
-    flat,
-    join,
 )
 
 
@@ -46,7 +45,7 @@ def build(run: Run, kind: str, arguments: Arguments, node: ast.AST, scope: Scope
     elif given is not None and kind == "ModuleDict":
         _pairs(given, items, table)
     elif given is not None:
-        found = expressions.iterated(run, given, node, scope)
+        found = displays.iterated(run, given, node, scope)
         items.content += found.content
         items.leaked = found.leaked
     items.leaked = items.leaked or arguments.incomplete

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
 from normfix.readers.interpreter import attributes, containers, functions, statements
+from normfix.readers.interpreter.joining import leaves, tensors
 from normfix.readers.interpreter.kinds import is_module_base
-from normfix.readers.interpreter.run import NORMAL, Memo, Run, TooLarge
+from normfix.readers.interpreter.memo import Memo
+from normfix.readers.interpreter.run import NORMAL, Run, TooLarge
 from normfix.readers.interpreter.values import (
     MODULES,
     NONE,
@@ -20,8 +22,6 @@ from normfix.readers.interpreter.values import (
     Repeat,
     Scope,
     Value,
-    leaves,
-    tensors,
 )
 from normfix.script import FUNCTIONS
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, expressions, statements
+from normfix.readers.interpreter import attributes, containers, expressions, statements
+from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run
 from normfix.readers.interpreter.values import (
     NONE,
     Arguments,
     Class,
     Constant,
+    Container,
     Function,
     Instance,
     Items,
@@ -20,7 +22,6 @@ from normfix.readers.interpreter.values import (
     Scope,
     Table,
     Value,
-    join,
 )
 
 NESTED = 1
@@ -181,8 +182,6 @@ def construct(run: Run, cls: Class, arguments: Arguments, node: ast.AST, scope: 
 
 def prepare(owner: Instance) -> None:
     """A subclass of nn.Sequential, ModuleList or ModuleDict holds children of its own."""
-    from normfix.readers.interpreter.values import Container
-
     for base in attributes.bases(owner.cls):
         head, _, last = base.rpartition(".")
         if head.startswith("torch.nn") and last in ("Sequential", "ModuleList", "ModuleDict"):
@@ -191,8 +190,6 @@ def prepare(owner: Instance) -> None:
 
 def fill(run: Run, owner: Instance, arguments: Arguments, node: ast.AST, scope: Scope) -> None:
     """`super().__init__(*layers)` of a subclass of a container."""
-    from normfix.readers.interpreter import containers
-
     if owner.children is not None:
         made = containers.build(run, owner.children.kind, arguments, node, scope)
         made.handed = True

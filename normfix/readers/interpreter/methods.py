@@ -6,7 +6,17 @@ import ast
 from collections.abc import Callable
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, calls, containers, expressions, functions, modules, operations
+from normfix.readers.interpreter import (
+    attributes,
+    calls,
+    containers,
+    displays,
+    functions,
+    modules,
+    operations,
+    subscripts,
+)
+from normfix.readers.interpreter.joining import flat, join, tensors
 from normfix.readers.interpreter.kinds import CONVENIENT, QUESTIONS, is_module_base
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
@@ -24,9 +34,6 @@ from normfix.readers.interpreter.values import (
     Super,
     Table,
     Value,
-    flat,
-    join,
-    tensors,
 )
 
 _WALKS = frozenset({"modules", "children", "named_modules", "named_children", "parameters", "named_parameters"})
@@ -81,7 +88,7 @@ def _of_list(run: Run, items: Items, name: str, arguments: Arguments, node: ast.
             run.escape(first, items.leaked)
         return NONE
     if name == "extend" and first is not None:
-        calls.extend(run, items, expressions.iterated(run, first, node, scope))
+        calls.extend(run, items, displays.iterated(run, first, node, scope))
         return NONE
     plain = items.plain()
     if name == "insert" and plain is not None:
@@ -126,7 +133,7 @@ def _of_dict(run: Run, table: Table, name: str, arguments: Arguments, node: ast.
         default = arguments.get(1, "default") or NONE
         if isinstance(first, Constant) and first.value in table.content and table.leaked is None:
             return table.content[first.value]
-        return join([expressions.item(run, table, first, node, scope), default])
+        return join([subscripts.item(run, table, first, node, scope), default])
     if name == "update":
         for value in arguments.values():
             run.touch(table)
@@ -158,7 +165,7 @@ def _of_container(
         containers.add(run, container, first)
         return container
     if name in ("extend",) and first is not None:
-        more = expressions.iterated(run, first, node, scope)
+        more = displays.iterated(run, first, node, scope)
         for part in more.content:
             run.touch(container.items)
             container.items.content.append(part)

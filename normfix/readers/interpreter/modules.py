@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import attributes, calls, containers, functions
+from normfix.readers.interpreter.joining import children, join, tensors
 from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
     MISSING,
@@ -21,9 +22,6 @@ from normfix.readers.interpreter.values import (
     Submodule,
     Table,
     Value,
-    children,
-    join,
-    tensors,
 )
 
 

@@ -6,17 +6,17 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
+from normfix.readers.interpreter.joining import children, flat, join, tensors
 from normfix.readers.interpreter.loops import Loop, Rounds
-from normfix.readers.interpreter.scopes import module_scope
+from normfix.readers.interpreter.memo import Memo
+from normfix.readers.interpreter.merging import merged
 from normfix.readers.interpreter.values import (
     MISSING,
     Bound,
     Box,
     Choice,
     Class,
-    Constant,
     Container,
-    Fork,
     Function,
     Instance,
     Items,
@@ -28,13 +28,8 @@ from normfix.readers.interpreter.values import (
     Submodule,
     Table,
     Value,
-    children,
-    compressed,
-    flat,
-    join,
-    tensors,
 )
-from normfix.script import Script
+from normfix.script import Script, walk
 
 NORMAL, JUMP = 1, 2
 """How a block ends: at its end, or by return, break or continue. A block that only raises ends in neither."""
@@ -43,52 +38,12 @@ DEEPEST = 60
 LARGEST = 40_000
 """Nodes visited for one graph."""
 
-_OBJECTS = (Layer, Container, Instance, Function, Bound, Partial, Class, Items, Table)
-"""Values that are something, never None."""
 
 Changes = dict[int, tuple[Box, "list[Part] | dict[object, Value] | dict[str, Value]"]]
 
 
 class TooLarge(Exception):
     """A network that takes too long to follow."""
-
-
-class Memo:
-    """What is found out once for a file, whatever number of graphs it gives."""
-
-    def __init__(self) -> None:
-        self.read: set[ast.AST] = set()
-        """Classes and functions that have a graph of their own."""
-        self.naming: set[ast.AST] = set()
-        """Classes and functions that name a norm themselves."""
-        self._modules: dict[int, Scope] = {}
-        self._blocks: dict[tuple[int, str], Class | Function | None] = {}
-        self._rounds: dict[Loop, Rounds] = {}
-        self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
-
-    def module_of(self, script: Script) -> Scope:
-        if id(script) not in self._modules:
-            self._modules[id(script)] = module_scope(script)
-        return self._modules[id(script)]
-
-    def block_beside(self, script: Script, name: str) -> Class | Function | None:
-        key = (id(script), name)
-        if key not in self._blocks:
-            beside = script.sibling(name)
-            known = beside is not None and beside is not script
-            found = self.module_of(beside).content.get(name.rpartition(".")[2]) if beside and known else None
-            self._blocks[key] = found if isinstance(found, (Class, Function)) else None
-        return self._blocks[key]
-
-    def attributes(self, function: ast.AST) -> list[ast.Attribute]:
-        if function not in self._attributes:
-            self._attributes[function] = [node for node in ast.walk(function) if isinstance(node, ast.Attribute)]
-        return self._attributes[function]
-
-    def rounds(self, loop: Loop) -> Rounds:
-        if loop not in self._rounds:
-            self._rounds[loop] = Rounds(loop)
-        return self._rounds[loop]
 
 
 class Run:
@@ -175,7 +130,7 @@ class Run:
             self.spend(1 + len(box.content) // 8)
             contents = [end[key][1] if key in end else box.content for end in ends]
             self.touch(box)
-            box.content = _merge(contents)  # type: ignore[assignment]  # all contents of one box have one type
+            box.content = merged(contents)  # type: ignore[assignment]  # all contents of one box have one type
         return flags
 
     def _try(self, branch: Callable[[], int]) -> tuple[Changes, int]:
@@ -326,7 +281,7 @@ class Run:
     def mentioned(self, function: Function, scope: Scope, receiver: Instance | None) -> list[Value]:
         """What a function that runs elsewhere holds of the values here."""
         found: list[Value] = []
-        for node in ast.walk(function.node):
+        for node in walk(function.node):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 value = _local(scope, node.id)
                 if value is not None and not isinstance(value, (Function, Instance)):
@@ -344,58 +299,3 @@ def _local(scope: Scope | None, name: str) -> Value | None:
             return scope.content[name]
         scope = scope.parent
     return None
-
-
-def _merge(contents: Sequence[object]) -> object:
-    if isinstance(contents[0], list):
-        return _merge_lists(contents)  # type: ignore[arg-type]  # the contents of one box have one type
-    return _merge_tables(contents)  # type: ignore[arg-type]  # likewise
-
-
-def _merge_tables(tables: Sequence[dict[object, Value]]) -> dict[object, Value]:
-    merged: dict[object, Value] = {}
-    for table in tables:
-        for key, value in table.items():
-            if key not in merged:
-                same = all(other.get(key) is value for other in tables)
-                merged[key] = value if same else join(other.get(key, MISSING) for other in tables)
-    return merged
-
-
-def _merge_lists(lists: Sequence[list[Part]]) -> list[Part]:
-    prefix = 0
-    while all(prefix < len(one) for one in lists) and all(one[prefix] is lists[0][prefix] for one in lists):
-        prefix += 1
-    rests = [one[prefix:] for one in lists]
-    if not any(rests):
-        return lists[0]
-    return compressed([*lists[0][:prefix], Fork(rests)])
-
-
-def truth(value: Value) -> bool | None:
-    """Is the value true; None where that is not known."""
-    if isinstance(value, Constant):
-        return bool(value.value)
-    if isinstance(value, Choice):
-        found = {truth(option) for option in value.options if option is not MISSING}
-        return found.pop() if len(found) == 1 else None
-    if isinstance(value, Items):
-        plain = value.plain()
-        return bool(plain) if plain is not None else None
-    if isinstance(value, (Layer, Instance, Function, Bound, Partial)):
-        return True
-    return None
-
-
-def is_none(value: Value) -> bool | None:
-    """Is the value None; None where that is not known."""
-    if isinstance(value, Constant):
-        return value.value is None
-    if isinstance(value, Choice):
-        found = {is_none(option) for option in value.options if option is not MISSING}
-        return found.pop() if len(found) == 1 else None
-    if isinstance(value, Unknown) or value is MISSING:
-        return None
-    if isinstance(value, Call):
-        return None if value.kind in ("input", "unknown", "getitem") else False
-    return False if isinstance(value, _OBJECTS) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Unknown
+from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.values import (
     MISSING,
     Arguments,
@@ -18,9 +19,8 @@ from normfix.readers.interpreter.values import (
     Passed,
     Scope,
     Value,
-    join,
 )
-from normfix.script import FUNCTIONS, Script
+from normfix.script import FUNCTIONS, Script, walk
 
 BUILTINS = frozenset(
     """range len list tuple dict set zip enumerate reversed isinstance int float str bool max min sum abs round super
@@ -55,7 +55,7 @@ def collect(statements: list[ast.stmt], bindings: dict[str, list[ast.AST]]) -> N
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
-                for name in ast.walk(target):
+                for name in walk(target):
                     if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
                         bindings.setdefault(name.id, []).append(node)
         elif isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While, ast.ExceptHandler)):

@@ -1,0 +1,113 @@
+"""Values that stand for several, and what is inside a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from normfix.graph import Call, Unknown
+from normfix.readers.interpreter.values import Choice, Constant, Dotted, Fork, Items, Method, Part, Repeat, Table, Value
+
+_LONGEST = 200
+"""Elements of a list that are kept apart."""
+
+
+def options(value: Value) -> list[Value]:
+    """What a value may be, one by one."""
+    return value.options if isinstance(value, Choice) else [value]
+
+
+def join(values: Iterable[Value]) -> Value:
+    """One value that stands for any of these."""
+    found: list[Value] = []
+    for value in values:
+        for option in options(value):
+            if not any(option is other or _equal(option, other) for other in found):
+                found.append(option)
+    constants = [one for one in found if isinstance(one, Constant) and one.value is not None]
+    if len(constants) > 1:
+        found = [one for one in found if not isinstance(one, Constant) or one.value is None]
+        found.append(Unknown("it depends on a branch"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return Unknown("it has no value")
+    if len(found) > 12:
+        return Unknown("it may be one of many things")
+    rows = [one for one in found if isinstance(one, Items)]
+    if len(rows) == len(found):
+        return _join_items(rows)
+    return Choice(found)
+
+
+def _equal(one: Value, other: Value) -> bool:
+    if isinstance(one, Constant) and isinstance(other, Constant):
+        return type(one.value) is type(other.value) and one.value == other.value
+    if isinstance(one, Dotted) and isinstance(other, Dotted):
+        return one.name == other.name
+    return isinstance(one, Unknown) and isinstance(other, Unknown)
+
+
+def _join_items(rows: list[Items]) -> Items:
+    plains = [row.plain() for row in rows]
+    kind = rows[0].kind
+    if kind == "tuple" and all(plain is not None and len(plain) == len(plains[0] or ()) for plain in plains):
+        return Items([join(column) for column in zip(*(plain or [] for plain in plains), strict=True)], kind)
+    merged = Items(compressed([Fork([list(row.content) for row in rows])]), kind)
+    merged.leaked = next((row.leaked for row in rows if row.leaked is not None), None)
+    return merged
+
+
+def flat(parts: Iterable[Part]) -> Iterator[Value]:
+    """Every element that a list may hold."""
+    stack = list(parts)[::-1]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Fork):
+            stack += [one for alternative in part.alternatives[::-1] for one in alternative[::-1]]
+        elif isinstance(part, Repeat):
+            stack += part.parts[::-1]
+        else:
+            yield part
+
+
+def compressed(parts: list[Part]) -> list[Part]:
+    """The same elements in a form of bounded size: branch upon branch would double a list each time."""
+    count = 0
+    for count, _ in enumerate(flat(parts)):
+        if count > _LONGEST:
+            break
+    if count <= _LONGEST:
+        return parts
+    found: dict[int, Value] = {}
+    for place, value in enumerate(flat(parts)):
+        found.setdefault(id(value), value)
+        if place > 20 * _LONGEST:
+            found[0] = Unknown("the list is too long to be followed")
+            break
+    return [Repeat([Choice(list(found.values()))])]
+
+
+def tensors(value: Value) -> Iterator[Call]:
+    """Every call whose result a value holds, lists and dicts searched."""
+    return (one for one in leaves(value) if isinstance(one, Call))
+
+
+def leaves(value: Value) -> Iterator[Value]:
+    """What a value holds, lists and dicts searched."""
+    seen: set[int] = set()
+    stack: list[Value] = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Method) and isinstance(one.receiver, Call):
+            yield one.receiver
+        elif not isinstance(one, (Items, Table, Choice)):
+            yield one
+        elif id(one) not in seen:
+            seen.add(id(one))
+            stack += children(one)[::-1]
+
+
+def children(value: Items | Table | Choice) -> list[Value]:
+    if isinstance(value, Items):
+        return list(flat(value.content))
+    return list(value.content.values()) if isinstance(value, Table) else value.options

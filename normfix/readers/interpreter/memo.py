@@ -1,0 +1,48 @@
+"""What is found out once for a file, whatever number of graphs it gives."""
+
+from __future__ import annotations
+
+import ast
+
+from normfix.readers.interpreter.loops import Loop, Rounds
+from normfix.readers.interpreter.scopes import module_scope
+from normfix.readers.interpreter.values import Class, Function, Scope
+from normfix.script import Script, walk
+
+
+class Memo:
+    """What is found out once for a file, whatever number of graphs it gives."""
+
+    def __init__(self) -> None:
+        self.read: set[ast.AST] = set()
+        """Classes and functions that have a graph of their own."""
+        self.naming: set[ast.AST] = set()
+        """Classes and functions that name a norm themselves."""
+        self._modules: dict[int, Scope] = {}
+        self._blocks: dict[tuple[int, str], Class | Function | None] = {}
+        self._rounds: dict[Loop, Rounds] = {}
+        self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
+
+    def module_of(self, script: Script) -> Scope:
+        if id(script) not in self._modules:
+            self._modules[id(script)] = module_scope(script)
+        return self._modules[id(script)]
+
+    def block_beside(self, script: Script, name: str) -> Class | Function | None:
+        key = (id(script), name)
+        if key not in self._blocks:
+            beside = script.sibling(name)
+            known = beside is not None and beside is not script
+            found = self.module_of(beside).content.get(name.rpartition(".")[2]) if beside and known else None
+            self._blocks[key] = found if isinstance(found, (Class, Function)) else None
+        return self._blocks[key]
+
+    def attributes(self, function: ast.AST) -> list[ast.Attribute]:
+        if function not in self._attributes:
+            self._attributes[function] = [node for node in walk(function) if isinstance(node, ast.Attribute)]
+        return self._attributes[function]
+
+    def rounds(self, loop: Loop) -> Rounds:
+        if loop not in self._rounds:
+            self._rounds[loop] = Rounds(loop)
+        return self._rounds[loop]
