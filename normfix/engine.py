@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     Subject = Any
     """A Layer, a Call, a LayerGraph, an ast node or a Script, as the check subscribed."""
-    Generator = Callable[[Subject, "Facts"], Iterator[Problem]]
+    Generator = Callable[[Subject, "Facts"], Iterator[Problem | Undecided]]
+    """Raises `Undecided` for its subject as a whole, or yields it for one site of several."""
 
 SOURCE = frozenset({"source"})
 LIVE = frozenset({"model"})
@@ -148,6 +149,9 @@ def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -
     for check, subject, about in _subjects(facts, selected, graphs):
         try:
             for problem in check.run(subject, about):
+                if isinstance(problem, Undecided):
+                    report.undecided.append(Abstention(check.rule.code, _where(subject, about), problem.reason))
+                    continue
                 finding = as_finding(check.rule, problem, facts.path)
                 if facts.script is not None and finding.path != facts.path:
                     continue  # What another file constructs is judged where that file is linted.

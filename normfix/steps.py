@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from normfix.records import dataclass, field
-from normfix.script import FUNCTIONS, Function, Script
+from normfix.script import FUNCTIONS, Function, Script, walk
 
 FLUENT = frozenset(
     "to cuda cpu xpu mps half float double bfloat16 type eval train requires_grad_ share_memory apply compile".split()
@@ -243,6 +243,15 @@ def gradless(script: Script, node: ast.AST) -> bool:
     return False
 
 
+def gradless_scopes(script: Script) -> list[ast.AST]:
+    """The functions (and the module) that switch gradients off, in part or as a whole."""
+    blocks: list[ast.With | ast.AsyncWith] = [*script.of_type(ast.With), *script.of_type(ast.AsyncWith)]
+    found: list[ast.AST] = [home(script, one) for one in calls_of(script, "set_grad_enabled")]
+    found += [home(script, one) for one in blocks if any(_is_gradless(script, item.context_expr) for item in one.items)]
+    found += [one for one in functions(script) if any(_is_gradless(script, by) for by in one.decorator_list)]
+    return list(dict.fromkeys(found))
+
+
 def _is_gradless(script: Script, node: ast.expr) -> bool:
     return script.resolve(node.func if isinstance(node, ast.Call) else node) in GRADLESS or turns_grad_off(script, node)
 
@@ -379,7 +388,7 @@ def _is_loop_variable(script: Script, change: Switch) -> bool:
             targets = [one.target for one in parent.generators]
         else:
             continue
-        if any(isinstance(node, ast.Name) and node.id == change.subject for one in targets for node in ast.walk(one)):
+        if any(isinstance(node, ast.Name) and node.id == change.subject for one in targets for node in walk(one)):
             return True
     return False
 

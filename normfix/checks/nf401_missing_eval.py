@@ -22,12 +22,17 @@ RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, se
 
 
 @on_script(RULE)
-def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem]:
+def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A trace or export of a model that this function builds and never puts in eval mode."""
     if is_unit_test(script):
         return
     for export in exports(script):
-        if not _chooses_mode(export.call) and _is_fresh(script, export):
+        try:
+            found = not _chooses_mode(export.call) and _is_fresh(script, export)
+        except Undecided as undecided:
+            yield undecided
+            continue
+        if found:
             name = export.name or script.source(export.model)
             yield Problem(
                 script.site(export.call),
@@ -62,7 +67,7 @@ def _chooses_mode(call: ast.Call) -> bool:
 
 
 @on_script(RULE)
-def evaluation_without_eval(script: Script, facts: Facts) -> Iterator[Problem]:
+def evaluation_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A forward pass without gradients of a model that nothing puts in eval mode."""
     if ("no_grad" not in script.text and "inference_mode" not in script.text and "grad_enabled" not in script.text) or (
         is_unit_test(script)
@@ -70,7 +75,12 @@ def evaluation_without_eval(script: Script, facts: Facts) -> Iterator[Problem]:
         return
     broad = facts.options.get("missing-eval") == "broad"
     for evaluation in evaluations(script):
-        if judge(script, evaluation, broad):
+        try:
+            found = judge(script, evaluation, broad)
+        except Undecided as undecided:
+            yield undecided
+            continue
+        if found:
             yield _problem(script, evaluation)
 
 

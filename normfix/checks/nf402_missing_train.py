@@ -27,7 +27,7 @@ RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 
 
 @on_script(RULE)
-def missing_train(script: Script, facts: Facts) -> Iterator[Problem]:
+def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A loop that trains a model and then calls eval() on it, with no train() anywhere in it or in its helpers."""
     if (".eval()" not in script.text and ".train(False" not in script.text) or ".backward(" not in script.text:
         return
@@ -35,7 +35,11 @@ def missing_train(script: Script, facts: Facts) -> Iterator[Problem]:
     for loop in (one for one in every if not loops(script, one)):
         scope = scope_of(script, loop)
         for name in _candidates(script, scope, loop):
-            found = _lasting_eval(script, scope, loop, name)
+            try:
+                found = _lasting_eval(script, scope, loop, name)
+            except Undecided as undecided:
+                yield undecided
+                continue
             if found is not None:
                 yield _problem(script, loop, name, found)
 

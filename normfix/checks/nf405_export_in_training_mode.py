@@ -16,13 +16,17 @@ ON_PURPOSE = ("onnxruntime.training", "onnxruntime-training", "prepare_qat", "QA
 
 
 @on_script(RULE)
-def export_in_training_mode(script: Script, facts: Facts) -> Iterator[Problem]:
+def export_in_training_mode(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """An export with `training=TRAINING`, or one whose model was last put in training mode."""
     if is_unit_test(script) or any(word in script.text for word in ON_PURPOSE):
         return
     for export in exports(script):
         mode = _training_argument(script, export)
-        reason = f"`training={mode}` asks for it" if mode else _last_switch(script, export) if mode is None else ""
+        try:
+            reason = f"`training={mode}` asks for it" if mode else _last_switch(script, export) if mode is None else ""
+        except Undecided as undecided:
+            yield undecided
+            continue
         if reason:
             name = export.name or script.source(export.model)
             yield Problem(

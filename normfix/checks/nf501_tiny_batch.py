@@ -26,7 +26,7 @@ HELP = (
 
 
 @on_script(RULE)
-def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem]:
+def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A training DataLoader with a literal batch size, in a file that builds a network with batch norm."""
     if "DataLoader" not in script.text or _escapes(script):
         return
@@ -38,7 +38,8 @@ def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem]:
     network = _trained_network(script) if small else ""
     for loader, size, text in small if network else ():
         if size == 1 and unbatches(script):
-            raise Undecided("the data set seems to give whole batches: its samples lose their first axis again")
+            yield Undecided("the data set seems to give whole batches: its samples lose their first axis again")
+            continue
         yield Problem(
             script.site(loader.arguments.get("batch_size", loader.call)),
             f"`{text}` gives the batch norms of `{network}` {_samples(size)} to take their statistics from",

@@ -16,7 +16,7 @@ UPDATE = "torch.optim.swa_utils.update_bn"
 
 
 @on_script(RULE)
-def stale_averaged_statistics(script: Script, facts: Facts) -> Iterator[Problem]:
+def stale_averaged_statistics(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """An AveragedModel over a network with batch norm, in a file that trains it and never calls update_bn."""
     if "AveragedModel" not in script.text or is_unit_test(script):
         return
@@ -26,7 +26,10 @@ def stale_averaged_statistics(script: Script, facts: Facts) -> Iterator[Problem]
     for call in script.of_type(ast.Call):
         if script.resolve(call.func) == AVERAGED and call.args and not _averages_buffers(script, call):
             name = subject(call.args[0])
-            if _has_batch_norm(script, call, name):
+            holds = _has_batch_norm(script, call, name)
+            if holds is None:
+                yield Undecided(f"whether `{name or 'the averaged model'}` holds batch norm is not known")
+            elif holds:
                 yield Problem(
                     script.site(call),
                     f"`{name or script.source(call.args[0])}` holds batch norm, and its average is never given "
@@ -54,14 +57,13 @@ def _averages_buffers(script: Script, call: ast.Call) -> bool:
     )
 
 
-def _has_batch_norm(script: Script, call: ast.Call, name: str) -> bool:
+def _has_batch_norm(script: Script, call: ast.Call, name: str) -> bool | None:
     value = network_of(script, call, name) if name else call.args[0]
     known = contents(script, value).batch_norm
     if known is None:
         owned = scope_of(script, call).parameters()
         if name in owned and any(True for _ in batch_normed_networks(script)):
             return True
-        raise Undecided(f"whether `{name or 'the averaged model'}` holds batch norm is not known")
     return known
 
 

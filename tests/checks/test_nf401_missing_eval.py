@@ -227,3 +227,10 @@ def test_live_silent(found: list[object]) -> None:
 )
 def test_live_found(found: list[tuple[str, str | None]]) -> None:
     assert [severity for severity, _ in found] == ["error"]
+
+
+def test_one_undecided_export_does_not_hide_the_next() -> None:
+    text = NET + f"a = torch.load('a.pt')\ntorch.jit.trace(a, x)\nnet = Net()\n{EXPORT}"
+    found = report(rule, text)
+    assert [one.code for one in found.findings] == ["NF401"]
+    assert [one.reason for one in found.undecided] == ["the mode of what `torch.load` returns is not known"]

@@ -36,6 +36,12 @@ STATS = "self.mean, self.var, self.weight, self.bias"
             ),
             id="a branch on the mode",
         ),
+        pytest.param(
+            forward(
+                "x", before=f"        if len(x) == 1:\n            return F.batch_norm(x, {STATS}, training=False)\n"
+            ),
+            id="one case of several",
+        ),
         pytest.param(forward("F.layer_norm(x, x.shape[1:])"), id="layer norm has no modes"),
         pytest.param("def batch_norm(*a):\n    pass\n" + forward(f"batch_norm(x, {STATS})"), id="another function"),
         pytest.param(forward("self.bn(x)"), id="a module"),
