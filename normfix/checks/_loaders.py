@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from normfix.records import dataclass
 from normfix.script import Script, walk
-from normfix.steps import Scope, callers, dotted, loops, passed, scope_of, scopes
+from normfix.steps import Scope, callers, calls_of, dotted, loops, passed, scope_of, scopes
 
 CONSTRUCTORS = frozenset({"torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"})
 PARAMETERS = "dataset batch_size shuffle sampler batch_sampler num_workers collate_fn pin_memory drop_last".split()
@@ -56,11 +56,8 @@ def feeds_training(script: Script, loader: Loader) -> bool:
 
 
 def trains(script: Script) -> bool:
-    """Does the file train anything: a backward pass, a training step, a call of fit."""
-    if any(
-        isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "fit")
-        for call in script.of_type(ast.Call)
-    ):
+    """Does the file train anything: a backward pass, a training step, or a trainer that has both."""
+    if next(calls_of(script, "backward", "fit", "create_supervised_trainer", "Trainer"), None) is not None:
         return True
     return any(node.name == "training_step" for node in script.of_type(ast.FunctionDef))
 

@@ -141,6 +141,27 @@ def test_networks_without(network: str) -> None:
     silent(rule, network + "\nloader = DataLoader(ds, 2, shuffle=True)\nfor x in loader:\n    net(x).backward()")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "import pytorch_lightning as pl\nclass Lit(pl.LightningModule):\n    def __init__(self):\n"
+            "        self.bn = nn.BatchNorm1d(8)\n    def training_step(self, batch, index):\n"
+            "        return loss(batch)\n"
+            "    def train_dataloader(self):\n        return DataLoader(self.data, batch_size=2)  # here",
+            id="Lightning",
+        ),
+        pytest.param(
+            "from ignite.engine import create_supervised_trainer\n" + NET + "net = Net()\n"
+            "train_loader = DataLoader(ds, 2)  # here\ntrainer = create_supervised_trainer(net, opt, loss)",
+            id="Ignite",
+        ),
+    ],
+)
+def test_managed_training(text: str) -> None:
+    fires(rule, text, "warning")
+
+
 def test_a_network_in_the_file_beside() -> None:
     beside = scripts.read("from torch import nn\n" + NET, "model.py")
     text = "from model import Net\nloader = DataLoader(ds, 2, shuffle=True)  # here" + TRAIN
