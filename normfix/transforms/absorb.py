@@ -107,6 +107,8 @@ def layer_of(flow: Flow, nodes: Sequence[fx.Node]) -> Layer:
     present = [name for name in (weight, bias) if name is not None]
     for name in present:
         own_tensor(flow, name, nodes)
+    if any(flow.home(other) == path and operation(other) == operation(node) for other in set(flow.nodes) - set(nodes)):
+        raise Refused(f"`{path}` is called elsewhere too, without this norm")
     if any(flow.home(other) != path for other in nodes):
         raise Refused(f"`{path}` shares its weight with another layer")
     if operation(node) != "embedding" and None in (weight, bias):

@@ -94,6 +94,9 @@ CASES = {
     "conv-called-twice-two-norms": (
         lambda_of(lambda m, x: m.p(m.c(x)) + m.q(m.c(x.relu())), c=conv(), p=BN(4), q=BN(4)), image(),
         "called elsewhere"),
+    "norm-without-parameters-called-twice-norm-on-one-path": (
+        lambda_of(lambda m, x: m.b(m.a(x)) + m.a(x.relu()), a=nn.InstanceNorm2d(4, track_running_stats=True),
+        b=nn.BatchNorm2d(4, affine=False)), image(), "goes neither back"),
     "norm-also-on-a-raw-tensor": (
         lambda_of(lambda m, x: m.bn(m.c(x)) + m.bn(x[:, :, 1:-1, 1:-1]), c=conv(), bn=BN(4)), image(), "input"),
     "conv-output-has-another-reader": (
