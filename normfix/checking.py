@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from normfix.engine import Check, Facts
 from normfix.engine import run as run_checks
 from normfix.errors import UsageError
-from normfix.findings import Abstention, Report
+from normfix.findings import Abstention, Failure, Report, Severity
 from normfix.selection import selected
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check(
     `example_inputs` (a tensor, a tuple, or a dict of keyword arguments) let shapes and edges be seen. `purpose` is
     "training" or "inference"; `batch_size` (per device) and `world_size` are those of the planned training run.
     `options` holds settings of single rules, by slug; `name` is what the report calls the model. Raises UsageError for
-    a model that cannot be read at all.
+    a model that cannot be read at all; inputs that its forward pass does not take are an error of the report.
     """
     _require_plan(purpose, batch_size, world_size)
     checks = selected(select, extend_select, ignore)
@@ -53,7 +53,11 @@ def check(
         world_size=world_size,
         options=options or {},
     )
-    return _report(facts, checks, [captured.graph])
+    report = _report(facts, checks, [captured.graph])
+    if captured.broken and not any(finding.severity is Severity.ERROR for finding in report.findings):
+        # An error among the findings tells better why the forward pass raises.
+        report.errors.append(Failure(facts.path, f"the forward pass raises with these inputs: {captured.broken}"))
+    return report
 
 
 def check_file(

@@ -42,6 +42,32 @@ def test_rules_of_calls_say_that_they_saw_none():
     assert [(one.code, "if x.sum() > 0" in one.reason) for one in report.undecided] == [("NF203", True)]
 
 
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        pytest.param(torch.randn(2, 4, 8, 8), "expected input[2, 4, 8, 8] to have 3 channels", id="width"),
+        pytest.param((torch.randn(2, 3, 8, 8),) * 2, "takes 2 positional arguments but 3 were given", id="number"),
+        pytest.param({"x": torch.randn(2, 3, 8, 8)}, "unexpected keyword argument 'x'", id="keyword"),
+        pytest.param(torch.zeros(2, 3, 8, 8, dtype=torch.int64), "long", id="dtype"),
+    ],
+)
+def test_inputs_that_the_model_does_not_take_are_an_error(inputs, message):
+    (failure,) = normfix.check(net(), inputs).errors
+    assert failure.reason.startswith("the forward pass raises with these inputs: ")
+    assert message in failure.reason
+
+
+def test_a_forward_that_runs_but_cannot_be_traced_is_no_error():
+    assert normfix.check(Branching(), torch.randn(2, 3, 8, 8)).errors == []
+
+
+def test_a_norm_that_does_not_fit_is_a_finding_and_no_error():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm1d(8))
+    report = normfix.check(model, torch.randn(2, 3, 8, 8))
+    assert [one.code for one in report.findings if one.severity is normfix.Severity.ERROR] == ["NF207"]
+    assert report.errors == []
+
+
 def test_findings_name_the_module():
     report = normfix.check(net(), torch.randn(2, 3, 8, 8), select=["NF301"])
     assert [(one.code, one.module, one.path) for one in report.findings] == [("NF301", "0", "Sequential")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.failing import annotate, record
 from normfix.readers.live.failures import why
 from normfix.readers.live.layers import Modules, modules_of
-from normfix.readers.live.preserve import traceable, untouched
+from normfix.readers.live.preserve import quiet, traceable, untouched
 from normfix.readers.live.symbolic import symbolic_graph
 from normfix.readers.live.wrappers import require_plain, unwrap
 
@@ -33,6 +33,8 @@ class Capture:
     """The exported program that the graph was read from; None where there are no example inputs or it failed."""
     reason: str = ""
     """Why there are no edges, or no shapes; empty where all is known."""
+    broken: str = ""
+    """Why the forward pass raises with these example inputs; empty where it runs."""
     wrappers: tuple[str, ...] = ()
     """What was taken off: "DataParallel", "DistributedDataParallel", "OptimizedModule"."""
     nodes: Mapping[Call, tuple[fx.Node, ...]] = field(default_factory=dict)
@@ -69,7 +71,7 @@ def capture(
         # torch.export runs the caller's forward, so that any exception may come out of it.
         found = _symbolic(plain, modules, around, why(error))
         _add_shapes(found, modules, arguments, keywords)
-        return found
+        return replace(found, broken=_breaks(plain, arguments, keywords))
     calls, builder = exported_graph(program, modules, name)
     return Capture(calls, plain, program, wrappers=around, nodes=builder.nodes)
 
@@ -104,7 +106,7 @@ def _stilled(
             call.training = Unknown("this functional norm was read off the model in eval mode")
         elif call.kind in norms.BATCH or call.kind in norms.INSTANCE:
             call.training = norms.uses_input_statistics(call.layer, call.layer.training is True)
-    return Capture(calls, model, None, f"a statistic of one element: {reason}", around)
+    return Capture(calls, model, None, f"a statistic of one element: {reason}", wrappers=around)
 
 
 def _add_shapes(found: Capture, modules: Modules, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -112,10 +114,26 @@ def _add_shapes(found: Capture, modules: Modules, arguments: tuple[Any, ...], ke
     with untouched(found.model), traceable(found.model), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         recorded = record(found.model, modules, arguments, keywords)
-    if found.graph.open is None:
-        annotate(found.graph.calls, recorded)
-    else:
+    if found.graph.open is not None:
         found.graph.calls += recorded
+        return
+    annotate(found.graph.calls, recorded)
+    for call in found.graph.calls:
+        if isinstance(call.shape, Unknown):
+            call.shape = Unknown(f"the shape is not known: {found.reason}")
+
+
+def _breaks(model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+    """Why the forward pass itself raises with these inputs; empty where only a trace cannot follow it."""
+    given = pytree.tree_map_only(torch.Tensor, torch.clone, (arguments, keywords))
+    with untouched(model, keep_buffers=True), quiet(), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            model(*given[0], **given[1])
+        except Exception as error:
+            # The caller's forward may raise anything.
+            return why(error)
+    return ""
 
 
 def _symbolic(model: nn.Module, modules: Modules, around: tuple[str, ...], reason: str) -> Capture:
@@ -126,13 +144,13 @@ def _symbolic(model: nn.Module, modules: Modules, around: tuple[str, ...], reaso
     except Exception as error:
         # torch.fx runs the caller's forward, too.
         return _closed(model, modules, reason or why(error), around)
-    return Capture(calls, model, None, reason, around, builder.nodes)
+    return Capture(calls, model, None, reason, wrappers=around, nodes=builder.nodes)
 
 
 def _closed(model: nn.Module, modules: Modules, reason: str, around: tuple[str, ...]) -> Capture:
     sentence = f"the calls of {type(model).__name__} are not known: {reason}"
     found = LayerGraph(type(model).__name__, list(modules.layers), open=Unknown(sentence))
-    return Capture(found, model, None, reason, around)
+    return Capture(found, model, None, reason, wrappers=around)
 
 
 def _arguments(

@@ -70,7 +70,9 @@ def record(
     """The calls of known layers up to the failure. The caller keeps the model untouched."""
     recording = Recording(modules)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        state = {name: mode.from_tensor(tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+        state: dict[str, torch.Tensor] = {
+            name: mode.from_tensor(tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())
+        }
         given = pytree.tree_map_only(torch.Tensor, mode.from_tensor, (arguments, dict(keywords)))
         for index, tensor in enumerate(item for item in pytree.tree_leaves(given) if isinstance(item, torch.Tensor)):
             call = graph.Call(graph.Layer("input", f"input{index}"), (), *facts(tensor), training=False)

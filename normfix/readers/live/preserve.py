@@ -95,7 +95,7 @@ def traceable(model: nn.Module) -> Iterator[None]:
     averaging = [module for module in model.modules() if module.training and getattr(module, "momentum", 0) is None]
     compiled = [module for module in model.modules() if getattr(module, "_compiled_call_impl", None) is not None]
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         for name in ("_verify_batch_size", "_verify_spatial_size"):
             stack.enter_context(patch.object(torch.nn.functional, name, lambda size: None))
         for module in averaging:
@@ -106,8 +106,8 @@ def traceable(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """torch logs whole graphs when a trace fails; the reason reaches the user in one line instead."""
+def quiet() -> Iterator[None]:
+    """Keep the terminal clean: torch logs whole graphs when a trace fails; users get the reason in one line."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
