@@ -185,3 +185,19 @@ def test_missing_statistics_are_found_in_a_file(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "model.pt")
     report = check_file(str(tmp_path / "model.pt"), select=["NF706"])
     assert [finding.module for finding in report.findings] == ["1.1"]
+
+
+def test_a_model_in_which_all_is_untrained_is_told_once() -> None:
+    model = nn.Sequential(*(nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)) for _ in range(4))).eval()
+    (finding,) = check(model, INPUT, purpose="inference", select=["NF703"]).findings
+    assert finding.module == "0.1" and "3 more" in finding.message
+
+
+def test_single_norms_among_trained_ones_are_told_each() -> None:
+    model = nn.Sequential(*(nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)) for _ in range(4))).train()
+    model(INPUT)
+    model.eval()
+    for index in (1, 3):
+        model[index][1].reset_running_stats()  # type: ignore[index,union-attr,operator]
+    report = check(model, INPUT, purpose="inference", select=["NF703"])
+    assert [finding.module for finding in report.findings] == ["1.1", "3.1"]
