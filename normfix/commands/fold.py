@@ -14,6 +14,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     )
     rewriting.add_target(parser)
     parser.add_argument("--merge-branches", action="store_true", help="merge norms beside a convolution into it")
+    parser.add_argument("--program", action="store_true", help="fold in the exported program, functional calls too")
     rewriting.add_result(parser)
     parser.set_defaults(run=run)
 
@@ -23,5 +24,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     return rewriting.carry_out(
         arguments,
-        lambda model, inputs: fold(model, inputs, merge_branches=arguments.merge_branches, prove=arguments.prove),
+        lambda model, inputs: fold(
+            model,
+            inputs,
+            merge_branches=arguments.merge_branches,
+            output="program" if arguments.program else "module",
+            prove=arguments.prove,
+        ),
     )

@@ -1,0 +1,59 @@
+"""fold in the exported program: functional calls have no module to be edited, but a program holds them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from normfix.proof import verify
+from normfix.proof.proving import positional
+from normfix.rewrites import Proof, ProofFailed, Rewrite
+from normfix.transforms import folding
+from normfix.transforms.modular import modular
+from normfix.transforms.rewriting import capture, clone, rewrite
+
+
+def fold_program(
+    model: nn.Module,
+    example_inputs: object,
+    example_kwargs: Mapping[str, Any] | None,
+    merge_branches: bool,
+    prove: str,
+) -> Rewrite:
+    """Fold an exported copy of `model`; `Rewrite.model` is the new program. Raises `UsageError` and `ProofFailed`."""
+    doing = "folding the program of"
+    program = capture(clone(model, doing), positional(example_inputs), example_kwargs, doing)
+    done = rewrite(
+        modular(program),
+        partial(folding.plan, merge_branches=merge_branches),
+        example_inputs,
+        example_kwargs,
+        doing=doing,
+        equivalence=folding.EQUIVALENCE,
+        prove="none" if prove == "none" else "formula",
+    )
+    new = torch.export.export(done.model, positional(example_inputs), dict(example_kwargs or {}), strict=False)
+    proof = _proof(model, new.module(), example_inputs, example_kwargs, done.proof, prove)
+    return replace(done, model=new, proof=proof, migration=None)
+
+
+def _proof(
+    model: nn.Module,
+    new: nn.Module,
+    inputs: object,
+    kwargs: Mapping[str, Any] | None,
+    formula: Proof,
+    level: str,
+) -> Proof:
+    """The formula is that of the redo in float64; the model itself is held against the new program besides."""
+    if level == "none":
+        return formula
+    whole = verify(model, new, inputs, kwargs, level=level)
+    if not whole.holds:
+        raise ProofFailed(f"folding the program of `{type(model).__name__}`: {'; '.join(whole.notes)}", whole)
+    return replace(whole, formula=formula.formula)
