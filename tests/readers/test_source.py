@@ -1,9 +1,15 @@
 """What the source reader knows: layers with their arguments, and what feeds what."""
 
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 from reading import HEAD, edges, graph_of, graphs_of, net, redundant
 
 from normfix.graph import LayerGraph, Undecided, exclusive, known
+from normfix.readers.scripts import read
+from normfix.readers.siblings import Siblings
+from normfix.readers.source import graphs
 
 CONV_BN = "self.conv = nn.Conv2d(3, 8, 3)\nself.bn = nn.BatchNorm2d(8)"
 LISTS = (
@@ -472,3 +478,47 @@ def test_reparametrizations_are_noted() -> None:
 def test_files_without_norms_or_torch_give_no_graphs() -> None:
     assert graphs_of("class Net(nn.Module):\n    def __init__(self):\n        self.conv = nn.Conv2d(3, 8, 3)\n") == []
     assert graphs_of("norm = 1\n", head="import numpy\n") == []
+
+
+BLOCKS = """
+import torch.nn as nn
+class Block(nn.Module):
+    def __init__(self, i, o):
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(i), nn.Conv2d(i, o, 3)
+    def forward(self, x):
+        return self.conv(self.norm(x))
+"""
+
+
+def _beside(tmp_path: Path, text: str) -> LayerGraph:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + dedent(text))
+    script = Siblings().attach(read(path.read_text(), str(path)))
+    return next(graph for graph in graphs(script) if graph.name == "Net")
+
+
+def test_a_block_of_a_file_beside_is_followed_but_its_layers_are_not_judged(tmp_path: Path) -> None:
+    graph = _beside(
+        tmp_path,
+        "from blocks import Block\n"
+        + net(
+            "self.stem = nn.Conv2d(3, 8, 3)\nself.block = Block(8, 8)\nself.last = nn.BatchNorm2d(8)",
+            "return self.last(self.block(self.stem(x)))",
+        ),
+    )
+    assert edges(graph) == {("self.stem", "self.norm"), ("self.conv", "self.last")}
+    assert redundant([graph]) == {"self.stem"}
+    conv = next(layer for layer in graph.layers if layer.owner == "Block" and layer.kind == "Conv2d")
+    with pytest.raises(Undecided, match="may be used elsewhere"):
+        graph.calls_of(conv)
+
+
+def test_a_name_that_no_file_beside_defines_is_unknown(tmp_path: Path) -> None:
+    graph = _beside(
+        tmp_path,
+        "from elsewhere import Block\n"
+        + net("self.block = Block(8, 8)\nself.last = nn.BatchNorm2d(8)", "return self.last(self.block(x))"),
+    )
+    assert edges(graph) == set()

@@ -77,7 +77,7 @@ def test_classes_that_construct_each_other() -> None:
 
 
 def test_a_class_too_large_to_be_followed_says_so() -> None:
-    body = "\n".join(f"x = self.bn(self.conv(x)) + {i} * x" for i in range(4000))
+    body = "\n".join(f"x = self.bn(self.conv(x)) + {i} * x" for i in range(6000))
     graph = graph_of(net(CONV_BN, body + "\nreturn x"))
     with pytest.raises(Undecided, match="too large"):
         graph.calls_of(graph.layers[0])

@@ -23,8 +23,6 @@ from normfix.readers.interpreter.values import Value
 def expressions_by_type() -> Mapping[type[ast.AST], Callable[..., Value]]:
     """Built at the first use: the modules of the interpreter import each other."""
     return {
-        ast.Constant: expressions.constant,
-        ast.Name: expressions.name,
         ast.Attribute: expressions.attribute,
         ast.Call: expressions.call,
         ast.IfExp: expressions.conditional,

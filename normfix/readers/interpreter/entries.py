@@ -98,8 +98,7 @@ def _construct_and_call(run: Run, cls: Class) -> None:
         for value in list(owner.content.values()):
             run.escape(value, why)
     entries += [lambda method=method: _other(run, method, owner) for method in _others(run, cls, owner, forward)]  # type: ignore[misc]
-    if entries:
-        run.fork(entries)
+    run.alternatives(entries)
 
 
 def _enter(run: Run, function: Function, owner: Instance, values: dict[str, Value]) -> Scope:

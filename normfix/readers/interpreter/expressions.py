@@ -27,8 +27,13 @@ from normfix.readers.interpreter.values import (
 
 def evaluate(run: Run, node: ast.expr, scope: Scope) -> Value:
     """What an expression stands for. Whatever is not understood is `Unknown`, and what goes into it escapes."""
+    kind = type(node)
+    if kind is ast.Name:
+        return lookup(scope, node.id)  # type: ignore[attr-defined]  # it is a name, as just tested
+    if kind is ast.Constant:
+        return Constant(node.value)  # type: ignore[attr-defined]  # likewise
     run.spend(1)
-    handler = dispatch.expressions_by_type().get(type(node))
+    handler = dispatch.expressions_by_type().get(kind)
     if handler is None or run.depth > DEEPEST:
         return lose(run, node, scope, "it is nested too deeply" if handler else "its syntax is not followed")
     run.depth += 1
@@ -52,14 +57,6 @@ def lose(run: Run, node: ast.AST, scope: Scope, reason: str) -> Unknown:
                 for found in attributes.anything(owner, part.attr):
                     run.escape(found, why)
     return why
-
-
-def constant(run: Run, node: ast.Constant, scope: Scope) -> Value:
-    return Constant(node.value)
-
-
-def name(run: Run, node: ast.Name, scope: Scope) -> Value:
-    return lookup(scope, node.id)
 
 
 def attribute(run: Run, node: ast.Attribute, scope: Scope) -> Value:

@@ -35,7 +35,7 @@ NORMAL, JUMP = 1, 2
 """How a block ends: at its end, or by return, break or continue. A block that only raises ends in neither."""
 DEEPEST = 60
 """Nesting of expressions, blocks and calls that is followed; Python's own stack allows about three times that."""
-LARGEST = 40_000
+LARGEST = 30_000
 """Nodes visited for one graph."""
 
 
@@ -132,6 +132,15 @@ class Run:
             self.touch(box)
             box.content = merged(contents)  # type: ignore[assignment]  # all contents of one box have one type
         return flags
+
+    def alternatives(self, entries: Sequence[Callable[[], int]]) -> None:
+        """Run every entry from the same state, one instead of the other, and leave nothing behind."""
+        self._forks += 1
+        number, path = self._forks, self.path
+        for index, entry in enumerate(entries):
+            self.path = (*path, (number, index))
+            self._try(entry)
+        self.path = path
 
     def _try(self, branch: Callable[[], int]) -> tuple[Changes, int]:
         """Run a branch, take its changes back, and return them."""
