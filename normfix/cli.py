@@ -33,26 +33,48 @@ COMMANDS = {
 """Each command and what it does. `drop-bias` lives in `normfix/commands/drop_bias.py`, and so on."""
 
 
+class Formatter(argparse.HelpFormatter):
+    """As wide as the terminal. argparse would import shutil, with it bz2 and lzma, to find out for each option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises UsageError where argparse would print its usage and leave; its sub-commands do so too."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **options})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+class Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # it is generic to type checkers only
+    """Gives every command its line in the help, where shtab looks for what it completes."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().add_parser(name, **{"help": COMMANDS[name], **options})
+        return parser
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns) or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def build_parser(complete: Collection[str]) -> argparse.ArgumentParser:
     """The parser with these commands in full; of the others it knows the name and the purpose."""
     parser = Parser(prog="normfix", description="Find misused normalization layers in PyTorch, and mend them.")
     parser.add_argument("--version", action="store_true", help="print the version")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, purpose in COMMANDS.items():
+    subparsers = parser.add_subparsers(action=Commands, dest="command", metavar="COMMAND", title="commands")
+    for name in COMMANDS:
         if name in complete:
             import_module(f"normfix.commands.{name.replace('-', '_')}").add_parser(subparsers)
         elif not complete:
-            subparsers.add_parser(name, help=purpose)
+            subparsers.add_parser(name)
     return parser
 
 

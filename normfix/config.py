@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -14,6 +15,8 @@ from normfix.records import dataclass, field
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+_MENTION = re.compile(rb"""\btool["']?\s*\.\s*["']?normfix|^\s*(?:\[\s*)?["']?tool["']?\s*[]=]""", re.MULTILINE)
+"""Stands in every file with a table `tool.normfix`; reading TOML takes longer than linting a small file."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def _read(path: str, named: bool) -> Settings | None:
         if not named and not os.path.exists(path):
             return None
         raise UsageError(f"cannot read the configuration `{path}`: {error.strerror}") from error
-    if not named and b"normfix" not in data:
+    if not named and not _MENTION.search(data):
         return None
     table = _table(data, path, named)
     return None if table is None else _settings(table, path)

@@ -120,3 +120,21 @@ def test_fail_on_is_configured(folder: Path) -> None:
     (folder / "b.py").write_text("from torch import nn\nnorm = nn.RMSNorm(8)\n")
     assert cli.main(["lint", "b.py"]) == 1
     assert cli.main(["lint", "b.py", "--fail-on", "warning"]) == 0
+
+
+SPELLINGS = [
+    "[tool.normfix]\nignore = ['NF403']",
+    '[ tool . "normfix" ]\nignore = ["NF403"]',
+    "['tool'.normfix]\nignore = ['NF403']",
+    "tool.normfix.ignore = ['NF403']",
+    "tool = {normfix = {ignore = ['NF403']}}",
+    "[tool]\nnormfix.ignore = ['NF403']",
+    "[project]\nname = 'x'\n[tool]\nnormfix = {ignore = ['NF403']}",
+    "[tool.normfix.per-file-ignores]\n'*' = ['NF403']",
+]
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_every_spelling_of_the_table_is_seen(text: str, folder: Path) -> None:
+    configure(folder, text)
+    assert paths(lint(["."])) == []
