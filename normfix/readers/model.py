@@ -16,6 +16,7 @@ from normfix.graph import Call, LayerGraph, Unknown
 from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.failing import annotate, record
 from normfix.readers.live.failures import why
+from normfix.readers.live.kept import attributes, mark
 from normfix.readers.live.layers import Modules, modules_of
 from normfix.readers.live.preserve import quiet, traceable, untouched
 from normfix.readers.live.symbolic import symbolic_graph
@@ -64,7 +65,7 @@ def capture(
         return _symbolic(plain, modules, around, "")
     arguments, keywords = _arguments(example_inputs, example_kwargs, plain)
     try:
-        program = _export(plain, arguments, keywords)
+        program, kept = _export(plain, arguments, keywords)
     except ZeroDivisionError as error:
         return _stilled(plain, modules, around, arguments, keywords, why(error))
     except Exception as error:
@@ -73,17 +74,20 @@ def capture(
         _add_shapes(found, modules, arguments, keywords)
         return replace(found, broken=_breaks(plain, arguments, keywords))
     calls, builder = exported_graph(program, modules, name)
+    mark(calls.calls, kept, modules)
     return Capture(calls, plain, program, wrappers=around, nodes=builder.nodes)
 
 
 def _export(
     model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], still: bool = False
-) -> torch.export.ExportedProgram:
-    with untouched(model), traceable(model), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+) -> tuple[torch.export.ExportedProgram, list[str]]:
+    """The program, and the attributes that its forward pass keeps tensors in."""
+    with untouched(model), traceable(model), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         if still:
             model.eval()
-        return torch.export.export(model, arguments, keywords, strict=False)
+        program = torch.export.export(model, arguments, keywords, strict=False)
+    return program, attributes(said)
 
 
 def _stilled(
@@ -97,10 +101,11 @@ def _stilled(
     """A variance over one element divides by zero: read the calls off the model in eval mode, and their modes off
     its layers. There is no program then, since the model as it is has none."""
     try:
-        program = _export(model, arguments, keywords, still=True)
+        program, kept = _export(model, arguments, keywords, still=True)
     except Exception as error:
         return _symbolic(model, modules, around, why(error))
     calls, _ = exported_graph(program, modules, type(model).__name__)
+    mark(calls.calls, kept, modules)
     for call in calls.calls:
         if call.kind in ("batch_norm", "instance_norm"):
             call.training = Unknown("this functional norm was read off the model in eval mode")

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, prune, weight_norm
 
-from normfix.graph import Call, Unknown
+from normfix.graph import Call, Undecided, Unknown
 from normfix.readers.model import capture
 
 
@@ -346,3 +346,25 @@ def test_the_nodes_of_a_call_are_those_of_the_program():
     assert found.module(norm) is found.model.bn
     assert {node.name for node in found.nodes[norm]} >= {"batch_norm"}
     assert all(node.graph is found.program.graph for node in found.nodes[norm])
+
+
+def test_a_result_kept_in_an_attribute_may_be_read_by_anybody():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bn, self.lstm = nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.LSTM(7, 4)
+
+        def forward(self, x):
+            self.feature = self.conv(x)
+            return self.lstm(self.bn(self.feature))[0]
+
+    graph = calls_of(nn.Sequential(Keeping(), nn.Linear(4, 2)), torch.randn(2, 2, 9))
+    conv = next(call for call in graph.calls if call.kind == "Conv1d")
+    with pytest.raises(Undecided, match=r"keeps a tensor in the attribute `0\.feature`"):
+        graph.readers(conv)
+    assert next(call for call in graph.calls if call.kind == "Linear").escapes is None
+
+
+def test_what_an_lstm_keeps_for_itself_is_no_result():
+    graph = calls_of(nn.LSTM(4, 3), torch.randn(2, 5, 4))
+    assert all(call.escapes is None for call in graph.calls)
