@@ -14,6 +14,11 @@ def add_parser(subparsers: options.Subparsers) -> None:
     )
     rewriting.add_target(parser)
     parser.add_argument("--merge-branches", action="store_true", help="merge norms beside a convolution into it")
+    parser.add_argument(
+        "--pad-constants",
+        action="store_true",
+        help="fold norms before zero-padded convolutions, padding with constants",
+    )
     parser.add_argument("--program", action="store_true", help="fold in the exported program, functional calls too")
     rewriting.add_result(parser)
     parser.set_defaults(run=run)
@@ -28,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
             model,
             inputs,
             merge_branches=arguments.merge_branches,
+            pad_constants=arguments.pad_constants,
             output="program" if arguments.program else "module",
             prove=arguments.prove,
         ),

@@ -23,9 +23,13 @@ def load_artefact(path: str) -> nn.Module:
         raise UsageError(f"cannot read `{path}`: there is no such file")
     try:
         if path.endswith(".pt2"):
-            program: nn.Module = torch.export.load(path).module()
+            from normfix.readers.program import load
+
+            program: nn.Module = load(path).module()
             return program
         return InRuntime(Path(path).read_bytes())
+    except UsageError:
+        raise
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"cannot read `{path}`: {type(error).__name__}: {reason}") from error

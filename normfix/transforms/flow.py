@@ -67,8 +67,8 @@ class Flow:
         """Modules that plain attributes hold, by id; worked out when it is first asked for."""
         self.removed: dict[fx.Node, fx.Node] = {}
         """Results of folded norms, and the node that each hands on."""
-        self.zero: set[fx.Node] = set()
-        """Results of norms that were merged into another branch."""
+        self.closed: set[fx.Node] = set()
+        """Results of norms that were folded, and do not hand on what they read: nothing moves through them."""
 
     def tensor(self, argument: object) -> str | None:
         """The canonical state dict name of a parameter or buffer that a node reads; None for anything else."""

@@ -20,6 +20,7 @@ def fold(
     example_kwargs: Mapping[str, Any] | None = None,
     *,
     merge_branches: bool = False,
+    pad_constants: bool = False,
     output: str = "module",
     prove: str = "full",
 ) -> Rewrite:
@@ -28,7 +29,8 @@ def fold(
     `example_inputs` is a tensor or a tuple of positional inputs, as for torch.export. `prove` is "full" (float64 and
     ONNX Runtime), "formula" (float64 only) or "none". `merge_branches` also turns a norm beside a convolution of the
     same input (RepVGG, MobileOne, FastViT, RepGhost) into a tap of that convolution. What stays is in `refused`, with
-    the reason. `output` "program" folds in the exported program and returns that, functional calls included.
+    the reason. `pad_constants` folds norms before zero-padded convolutions, too: each channel is then padded with a
+    constant of its own. `output` "program" folds in the exported program and returns that, functional calls included.
 
     Raises `ProofFailed` where the folded model is not proven to compute the same, and `UsageError` where the model
     cannot be copied or captured.
@@ -36,10 +38,10 @@ def fold(
     if output not in ("module", "program"):
         raise ValueError(f"`output` is {output!r}: expected module or program")
     if output == "program":
-        return fold_program(model, example_inputs, example_kwargs, merge_branches, prove)
+        return fold_program(model, example_inputs, example_kwargs, merge_branches, pad_constants, prove)
     return rewrite(
         model,
-        partial(folding.plan, merge_branches=merge_branches),
+        partial(folding.plan, merge_branches=merge_branches, pad_constants=pad_constants),
         example_inputs,
         example_kwargs,
         doing="folding",

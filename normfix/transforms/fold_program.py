@@ -23,6 +23,7 @@ def fold_program(
     example_inputs: object,
     example_kwargs: Mapping[str, Any] | None,
     merge_branches: bool,
+    pad_constants: bool,
     prove: str,
 ) -> Rewrite:
     """Fold an exported copy of `model`; `Rewrite.model` is the new program. Raises `UsageError` and `ProofFailed`."""
@@ -30,7 +31,7 @@ def fold_program(
     program = capture(clone(model, doing), positional(example_inputs), example_kwargs, doing)
     done = rewrite(
         modular(program),
-        partial(folding.plan, merge_branches=merge_branches),
+        partial(folding.plan, merge_branches=merge_branches, pad_constants=pad_constants),
         example_inputs,
         example_kwargs,
         doing=doing,

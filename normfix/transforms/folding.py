@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from normfix.rewrites import Change, Equivalence, Refusal
-from normfix.transforms import merging, passes, sites
+from normfix.transforms import merging, padding, passes, sites
 from normfix.transforms.absorb import CONVOLUTIONS, PRODUCERS, Landing, into_consumer, into_producer
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Edit, Plan, Refused, ReplaceModule
@@ -23,18 +23,20 @@ from normfix.transforms.sites import Norm
 from normfix.transforms.store import Store
 
 EQUIVALENCE = Equivalence.EVAL
-_Stage = Callable[[Flow, Store, Norm], tuple[Edit, Change]]
+_Stage = Callable[[Flow, Store, Norm], tuple[list[Edit], Change]]
 _CONSUMERS = frozenset({*CONVOLUTIONS, "linear"})
 
 
-def plan(flow: Flow, state: Mapping[str, torch.Tensor], merge_branches: bool = False) -> Plan:
+def plan(
+    flow: Flow, state: Mapping[str, torch.Tensor], merge_branches: bool = False, pad_constants: bool = False
+) -> Plan:
     """Work out every fold. Norms are tried again for as long as another one went away, since that may open the way;
     branches are merged last, since a norm behind their sum could not be folded any more."""
     store = Store(state)
     done = Plan()
     removals: list[Edit] = []
     waiting = dict.fromkeys(sites.norms(flow), "")
-    stages = (_fold, _merge) if merge_branches else (_fold,)
+    stages: list[_Stage] = [_fold, *[_merge] * merge_branches, *[_pad] * pad_constants]
     while any(_round(flow, store, waiting, stage, done, removals) for stage in stages):
         pass
     done.edits = [*store.edits(), *removals]
@@ -53,28 +55,38 @@ def _round(flow: Flow, store: Store, waiting: dict[Norm, str], stage: _Stage, do
             if stage is _fold:
                 waiting[norm] = refused.reason
             continue
-        removals.append(removal)
+        removals += removal
         done.applied.append(change)
         if stage is _fold:
             flow.removed.update({call.result: call.read for call in norm.calls})
         else:
-            flow.zero.update(call.result for call in norm.calls)
+            flow.closed.update(call.result for call in norm.calls)
         del waiting[norm]
     return len(waiting) < before
 
 
-def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[Edit, Change]:
+def _pad(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
+    scale, shift = sites.scale_shift(flow, store, norm)
+    if sites.removal(flow, store, norm).keeps:
+        raise Refused(f"`{norm.path}` does more than normalise")
+    edits, path = padding.ahead(flow, store, norm, scale, shift)
+    return edits, Change(
+        norm.path, f"folded forward into `{path}`, its zero padding became a constant for each channel"
+    )
+
+
+def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
     if sites.removal(flow, store, norm).keeps:
         raise Refused(f"`{norm.path}` does more than normalise")
     path = merging.into_branch(flow, store, norm, scale, shift)
     edit = ReplaceModule(norm.path, lambda old: merging.Merged(repr(old).splitlines()[0]))
-    return edit, Change(norm.path, f"merged into the branch `{path}`")
+    return [edit], Change(norm.path, f"merged into the branch `{path}`")
 
 
-def _fold(flow: Flow, store: Store, norm: Norm) -> tuple[Edit, Change]:
+def _fold(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
-    removal = sites.removal(flow, store, norm).edit
+    removal: list[Edit] = [sites.removal(flow, store, norm).edit]
     remark = " (its statistics are those of a new layer)" if sites.untrained(flow, store.original(), norm) else ""
     try:
         with_layers = _back(flow, store, norm, scale, shift)
@@ -100,8 +112,8 @@ def _back(flow: Flow, store: Store, norm: Norm, scale: torch.Tensor, shift: torc
 def _producers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
     """The layers behind this node that would take the map, each with its part of it."""
     flow.only_reader(node)
-    if node in flow.zero:
-        raise Refused(f"{flow.name(node)} was merged into another branch")
+    if node in flow.closed:
+        raise Refused(f"{flow.name(node)} was folded in a way of its own")
     if operation(node) in PRODUCERS and node not in flow.removed:
         return [Landing(node, affine)]
     if node.op == "placeholder":

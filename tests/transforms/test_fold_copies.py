@@ -113,8 +113,8 @@ def test_migrate_gives_the_same_model_for_another_checkpoint():
 def test_a_wrong_plan_raises_and_returns_nothing(monkeypatch):
     plan = folding.plan
 
-    def wrong(flow, state, merge_branches):
-        made = plan(flow, state, merge_branches)
+    def wrong(flow, state, **options):
+        made = plan(flow, state, **options)
         made.edits = [
             SetTensor(edit.name, edit.value * 1.0001, edit.like) if isinstance(edit, SetTensor) else edit
             for edit in made.edits
