@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from normfix import graph
 from normfix.errors import UsageError
 from normfix.graph import Call, Layer, LayerGraph, Site, Tensor, Unknown
-from normfix.readers.onnx_parts.layers import Made, Node, attributes_of, kind_of, layer_of, wrap
+from normfix.readers.onnx_parts.layers import Made, Node, attributes_of, layer_of, wrap
 from normfix.readers.onnx_parts.names import name_of, origin_of
+from normfix.readers.onnx_parts.operations import kind_of, named_arguments, outer_names
 from normfix.readers.onnx_parts.stored import array_of, dtype_name, tensor_facts
 
 _SMALL = 64
@@ -124,7 +125,7 @@ class _Reader:
         )
         made = layer_of(node) if proto.domain in ("", "ai.onnx", "com.microsoft") else None
         layer, own = self._own_layer(proto, node, made) if made else (self._operation(proto, node), frozenset[str]())
-        sources = [name for name in (*proto.input, *_outer(proto)) if name and name not in own]
+        sources = [name for name in (*proto.input, *outer_names(proto)) if name and name not in own]
         call = Call(
             layer,
             tuple(dict.fromkeys(self._read(name) for name in sources if name not in self.constants)),
@@ -178,7 +179,7 @@ class _Reader:
         plain = {key: value for key, value in node.attributes.items() if isinstance(value, (int, float, str, list))}
         given = {str(index): self.constants[name] for index, name in enumerate(proto.input) if name in self.constants}
         name = proto.name or proto.output[0]
-        arguments = wrap({**plain, **given, **_named(kind, plain, given)})
+        arguments = wrap({**plain, **given, **named_arguments(kind, plain, given)})
         return Layer(kind, name, Site(module=name), arguments, reason=reason, training=False)
 
     def _hand_out(self, call: Call, names: Sequence[str]) -> None:
@@ -239,31 +240,3 @@ class _Reader:
         if not all(size.HasField("dim_value") for size in sizes):
             return None
         return tuple(int(size.dim_value) for size in sizes)
-
-
-def _outer(proto: onnx.NodeProto) -> Iterable[str]:
-    """Names that the graphs inside a node (If, Loop) take from outside it."""
-    for attribute in proto.attribute:
-        for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-            made = {name for node in inner.node for name in node.output}
-            made |= {one.name for one in (*inner.input, *inner.initializer)}
-            for node in inner.node:
-                yield from (name for name in (*node.input, *_outer(node)) if name not in made)
-            yield from (one.name for one in inner.output if one.name not in made)
-
-
-def _named(kind: str, plain: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-    """The arguments that checks know by torch's names."""
-    if kind in ("mean", "sum", "amax"):
-        axes = plain.get("axes", given.get("1", ()))
-        return {"dim": tuple(axes) if isinstance(axes, (list, tuple)) else axes, "keepdim": plain.get("keepdims", 1)}
-    if kind == "permute":
-        perm = plain.get("perm")
-        return {"dims": tuple(perm) if isinstance(perm, list) else Unknown("the axes are reversed")}
-    if kind == "pow":
-        return {"exponent": given.get("1", Unknown("the exponent is computed"))}
-    if kind in ("reshape", "view"):
-        return {"shape": given.get("1", Unknown("the shape is computed"))}
-    if kind == "Dropout":
-        return {"p": given.get("1", plain.get("ratio", 0.5))}
-    return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy
 import onnx
 
-from normfix import graph, vocabulary
+from normfix import graph
 from normfix.graph import Argument, Tensor, Unknown
 
 Arguments = dict[str, object]
@@ -65,13 +64,6 @@ def layer_of(node: Node) -> Made | None:
     """What a node is as a layer with parameters of its own; None where it is an operation."""
     maker = _MAKERS.get(node.op)
     return maker(node) if maker is not None else None
-
-
-def kind_of(op: str) -> str:
-    """The word of `vocabulary` for an operation: "ReduceMean" is "mean", "GlobalAveragePool" is a pool."""
-    if op in _KINDS:
-        return _KINDS[op]
-    return vocabulary.canonical(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", op).lower())
 
 
 def wrap(arguments: Arguments) -> dict[str, Argument]:
@@ -222,31 +214,6 @@ _MAKERS: Mapping[str, Callable[[Node], Made | None]] = {
     "SimplifiedLayerNormalization": _layer_norm,
     "GroupNormalization": _group_norm,
     "LRN": _local_response_norm,
-}
-_KINDS = {
-    "ReduceMean": "mean",
-    "ReduceSum": "sum",
-    "ReduceMax": "amax",
-    "Transpose": "permute",
-    "Concat": "cat",
-    "Identity": "Identity",
-    "Dropout": "Dropout",
-    "Gemm": "addmm",
-    "Conv": "conv",
-    "ConvTranspose": "conv_transpose",
-    "BatchNormalization": "batch_norm",
-    "InstanceNormalization": "instance_norm",
-    "GlobalAveragePool": "adaptive_avg_pool2d",
-    "GlobalMaxPool": "adaptive_max_pool2d",
-    "AveragePool": "avg_pool2d",
-    "MaxPool": "max_pool2d",
-    "Resize": "interpolate",
-    "HardSwish": "hardswish",
-    "HardSigmoid": "hardsigmoid",
-    "LeakyRelu": "leaky_relu",
-    "PRelu": "prelu",
-    "LogSoftmax": "log_softmax",
-    "MatMul": "matmul",
 }
 
 
