@@ -127,23 +127,21 @@ def _describe(error: Exception) -> str:
 
 
 def _count_norms(graphs: Sequence[LayerGraph]) -> tuple[int, int]:
-    """How many norm layers a source constructs, and how many of them are understood in full."""
+    """How many norm layers a source constructs, and of how many of them it is known what feeds them."""
     from normfix.norms import NORMS
 
-    understood: dict[object, bool] = {}
+    fed: dict[object, bool] = {}
     for graph in graphs:
         for layer in graph.layers:
             if layer.kind in NORMS:
                 place = layer.site.origin or layer
-                understood[place] = understood.get(place, False) or _is_understood(layer, graph)
-    return len(understood), sum(understood.values())
+                fed[place] = fed.get(place, False) or _is_fed(layer, graph)
+    return len(fed), sum(fed.values())
 
 
-def _is_understood(layer: Layer, graph: LayerGraph) -> bool:
+def _is_fed(layer: Layer, graph: LayerGraph) -> bool:
     try:
-        for name in layer.arguments:
-            layer.value(name)
         calls = graph.calls_of(layer)
-        return layer.incomplete is None and bool(calls) and all(call.producer() for call in calls)
+        return bool(calls) and all(call.producer() for call in calls)
     except Undecided:
         return False

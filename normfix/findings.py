@@ -245,7 +245,7 @@ class Report:
     norms: int = 0
     """Norm layers that were seen in source."""
     decided: int = 0
-    """Those of them of which it is known what they are made of, and what feeds them."""
+    """Those of them of which it is known what feeds them."""
 
     def _repr_html_(self) -> str | None:
         from importlib import import_module

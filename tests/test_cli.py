@@ -188,4 +188,4 @@ def test_statistics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "    def forward(self, x):\n        return self.b(self.a(x).relu())\n"
     )
     assert cli.main(["lint", "net.py", "--statistics", "--output-format", "concise"]) == 0
-    assert "1 of 2 norm layers are understood in full" in capsys.readouterr().out
+    assert "what feeds it is known for 2 of 2 norm layers" in capsys.readouterr().out

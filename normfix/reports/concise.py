@@ -73,6 +73,5 @@ def _statistics(report: Report) -> list[str]:
     width = len(str(max(counts.values(), default=0)))
     lines = [f"{count:>{width}}  {code}  {slug}" for (code, slug), count in counts.most_common()]
     if report.norms:
-        share = f"{report.decided} of {report.norms} norm layers"
-        lines.append(f"{share} are understood in full: their arguments, and what feeds them")
+        lines.append(f"what feeds it is known for {report.decided} of {report.norms} norm layers")
     return lines
