@@ -1,0 +1,135 @@
+"""fold, swap, drop-bias, migrate and verify from the command line: files, exit codes, and nothing written in vain."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from normfix.cli import main
+
+NETWORK = """
+from torch import nn
+
+def net(bias=True):
+    return nn.Sequential(nn.Conv2d(3, 8, 3, bias=bias), nn.BatchNorm2d(8), nn.ReLU())
+
+def fixed():
+    import torch
+    torch.manual_seed(0)
+    return net()
+
+def other():
+    import torch
+    torch.manual_seed(1)
+    return net()
+"""
+INPUT = ["--input", "2x3x8x8"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "rewrites_network.py").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(__import__("sys").modules, "rewrites_network", raising=False)
+    return tmp_path
+
+
+TARGET = "rewrites_network.py:fixed"
+
+
+def test_fold_prints_what_it_did(capsys):
+    assert main(["fold", TARGET, *INPUT, "--prove", "formula"]) == 0
+    out = capsys.readouterr().out
+    assert "1 applied, 0 refused" in out and "folded into `0`" in out and "proven: formula" in out
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".pt2", ".onnx"])
+def test_fold_writes_what_the_suffix_asks_for(folder, suffix, capsys):
+    assert main(["fold", TARGET, *INPUT, "--prove", "formula", "-o", f"out{suffix}"]) == 0
+    assert (folder / f"out{suffix}").stat().st_size > 100
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    assert f"wrote out{suffix}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_file_can_be_held_against_its_model(suffix, capsys):
+    main(["fold", TARGET, *INPUT, "--prove", "formula", "-o", f"out{suffix}"])
+    assert main(["verify", TARGET, f"out{suffix}", *INPUT, "--prove", "formula"]) == 0
+    assert main(["verify", "rewrites_network.py:other", f"out{suffix}", *INPUT, "--prove", "formula"]) == 1
+    assert "NOT PROVEN" in capsys.readouterr().out
+
+
+def test_json_is_one_object(capsys):
+    assert main(["fold", TARGET, *INPUT, "--prove", "formula", "--output-format", "json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["applied"] == [{"where": "1", "what": plain["applied"][0]["what"]}]
+    assert plain["refused"] == [] and plain["proof"]["holds"] is True
+
+
+def test_a_certificate_holds_versions_hashes_and_numbers(folder):
+    assert main(["fold", TARGET, *INPUT, "--prove", "formula", "--certificate", "proof.json"]) == 0
+    plain = json.loads((folder / "proof.json").read_text())
+    assert plain["versions"]["torch"] == torch.__version__
+    assert len(plain["before"]) == len(plain["after"]) == 64 and plain["before"] != plain["after"]
+    assert plain["inputs"][0]["shape"] == [2, 3, 8, 8] and plain["proof"]["formula"] < 1e-10
+
+
+def test_dry_run_writes_nothing(folder, capsys):
+    before = sorted(path.name for path in folder.iterdir())
+    options = ["-o", "out.pt", "--certificate", "proof.json", "--dry-run"]
+    assert main(["fold", TARGET, *INPUT, "--prove", "none", *options]) == 0
+    assert {path.name for path in folder.iterdir()} - set(before) <= {"__pycache__"}
+    assert "nothing was written" in capsys.readouterr().out
+
+
+def test_weights_are_loaded_first(folder, capsys):
+    import rewrites_network
+
+    torch.save(rewrites_network.other().state_dict(), "weights.pt")
+    options = ["--prove", "none", "-o", "out.pt"]
+    assert main(["fold", TARGET, *INPUT, "--weights", "weights.pt", *options]) == 0
+    expected = rewrites_network.other().eval()
+    folded = torch.load("out.pt", weights_only=True)
+    torch.testing.assert_close(folded["0.weight"], expected[0].weight / (1 + 1e-5) ** 0.5)
+
+
+def test_drop_bias_and_migrate(folder, capsys):
+    assert main(["drop-bias", TARGET, *INPUT, "--prove", "formula", "-o", "new.pt"]) == 0
+    import rewrites_network
+
+    torch.save(rewrites_network.fixed().state_dict(), "old.pt")
+    like = ["--like", "rewrites_network.py:net", "--kwargs", '{"bias": false}']
+    assert main(["migrate", "old.pt", *like, *INPUT, "-o", "migrated.pt"]) == 0
+    new, migrated = (torch.load(name, weights_only=True) for name in ("new.pt", "migrated.pt"))
+    assert new.keys() == migrated.keys() and all(torch.equal(new[name], migrated[name]) for name in new)
+
+
+def test_swap(capsys):
+    assert main(["swap", TARGET, "--to", "group", *INPUT, "--prove", "formula"]) == 0
+    assert "became GroupNorm(8, 8)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["fold", TARGET, *INPUT, "-o", "out.xyz"], "cannot write `out.xyz`", id="unknown-suffix"),
+        pytest.param(["fold", TARGET, *INPUT, "-o", "no/out.pt"], "there is no folder", id="no-such-folder"),
+        pytest.param(["fold", TARGET], "example inputs", id="no-inputs"),
+        pytest.param(["fold", TARGET, "--input", "2x5x8x8"], "cannot be captured", id="inputs-that-do-not-fit"),
+        pytest.param(["fold", "rewrites_network.py:none", *INPUT], "there is no `none`", id="no-such-name"),
+        pytest.param(["fold", TARGET, *INPUT, "--kwargs", "{"], "cannot read `--kwargs`", id="kwargs-not-json"),
+        pytest.param(["fold", TARGET, *INPUT, "--weights", "none.pt"], "no such file", id="no-such-weights"),
+        pytest.param(["verify", TARGET, "none.onnx", *INPUT], "no such file", id="verify-no-such-file"),
+        pytest.param(["migrate", "none.pt", "--like", TARGET, "-o", "a.pt"], "no such file", id="migrate-no-file"),
+        pytest.param(["migrate", "none.pt", "--like", TARGET], "say where to write", id="migrate-nowhere-to"),
+        pytest.param(["migrate", "a.pt", "--like", TARGET, "-o", "a.onnx"], "a checkpoint is", id="migrate-no-format"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(folder, words, message, capsys):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.startswith("error: ") and captured.out == ""
+    assert {path.name for path in folder.iterdir()} <= {"rewrites_network.py", "__pycache__"}
