@@ -104,11 +104,13 @@ def _sharded(path: Path) -> dict[str, Tensor]:
 
 
 def _load(path: Path) -> object:
-    _require_no_bomb(path)
     try:
+        _require_no_bomb(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except UsageError:
+        raise
     except Exception as error:
         # A foreign file can break the unpickler in any way.
         text = str(error)

@@ -35,9 +35,12 @@ def read(path: str, shapes: Sequence[Sequence[int]] = ()) -> LayerGraph:
             model = onnx.inliner.inline_local_functions(model)
         _fix_inputs(model, shapes, path)
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        return _Reader(model, Path(path)).run()
+    except UsageError:
+        raise
+    except Exception as error:
+        # A damaged file can break any assumption about names, types and attributes.
         raise UsageError(f"cannot read `{path}`: {str(error).strip().partition(chr(10))[0]}") from error
-    return _Reader(model, Path(path)).run()
 
 
 def _load(path: str) -> onnx.ModelProto:

@@ -16,6 +16,7 @@ from normfix.errors import UsageError
 from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.layers import Modules, tensor_facts
 from normfix.readers.live.operators import arguments_of_operator, kind_of_operator
+from normfix.readers.live.preserve import quiet
 
 _NOT_KEPT = graph.Unknown("a saved program does not keep it")
 _KEPT = (
@@ -39,7 +40,7 @@ def load(path: str) -> torch.export.ExportedProgram:
         raise UsageError(f"cannot read `{path}`: there is no such file")
     try:
         # torch.export.load asks for a full unpickling of some tensors; this makes torch.load refuse it.
-        with patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}), warnings.catch_warnings():
+        with patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.load(path)
     except Exception as error:

@@ -3,6 +3,8 @@
 import json
 import os
 import zipfile
+from contextlib import suppress
+from random import Random
 
 import pytest
 import torch
@@ -191,3 +193,16 @@ def test_half_precision_is_read_as_numbers(tmp_path):
     state = graph.layers[0].state
     assert (state["running_mean"].dtype, list(state["running_mean"].values())) == ("bfloat16", [1.0, 1.0])
     assert state["running_var"].dtype == "float16"
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_bytes_are_refused_or_read(tmp_path, state, suffix, seed):
+    path = tmp_path / f"a.{suffix}"
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    data, random = bytearray(path.read_bytes()), Random(seed)
+    for _ in range(random.choice([1, 3, 20])):
+        data[-random.randrange(1, 700) if random.random() < 0.5 else random.randrange(len(data))] ^= 255
+    path.write_bytes(data)
+    with suppress(UsageError):
+        assert read(str(path))[0].layers

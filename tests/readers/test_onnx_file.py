@@ -1,5 +1,8 @@
 """ONNX files: broken ones are refused, external data stays in its folder, nodes become the layers they came from."""
 
+from contextlib import suppress
+from random import Random
+
 import numpy
 import onnx
 import pytest
@@ -249,3 +252,15 @@ def test_local_functions_are_looked_into(tmp_path):
     model.opset_import.append(helper.make_opsetid("acme", 1))
     graph = read(save(model, tmp_path / "a.onnx"))
     assert [call.kind for call in graph.calls] == ["input", "BatchNorm2d"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_bytes_are_refused_or_read(tmp_path, seed):
+    path = tmp_path / "a.onnx"
+    save(proto(batch_norm("x", "y"), stored=norm_state()), path)
+    data, random = bytearray(path.read_bytes()), Random(seed)
+    for _ in range(random.choice([1, 3, 20])):
+        data[random.randrange(len(data))] = random.randrange(256)
+    path.write_bytes(data)
+    with suppress(UsageError):
+        assert read(str(path)).calls
