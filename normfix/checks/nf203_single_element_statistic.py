@@ -46,7 +46,9 @@ def pooled_to_one(call: Call, facts: Facts) -> Iterator[Problem]:
     if call.kind in norms.GROUP and norms.groups(call.layer) != norms.channels(call.layer):
         return
     has_batch = call.kind in norms.BATCH
-    if has_batch and any(True for _ in twins(call.layer, facts)):
+    if has_batch and not all(
+        _is_one_position(other) for twin, graph in twins(call.layer, facts) for other in graph.calls_of(twin)
+    ):
         # A block for convolutions of all sizes, of which this network builds one behind a pooling.
         return
     yield Problem(

@@ -20,7 +20,7 @@ def padded_statistics(call: Call, facts: Facts) -> Iterator[Problem]:
     script = facts.script
     if script is None or not isinstance(call.producer(), Call) or not call.producer().kind.startswith("Conv1d"):
         return
-    sign = _sign(script, facts.graph.name)
+    sign = _sign(script, call.layer.owner or facts.graph.name)
     if sign and norms.uses_input_statistics(call.layer, training=True):
         yield Problem(
             call.layer.site,
