@@ -19,6 +19,7 @@ from normfix.transforms.absorb import CONVOLUTIONS, PRODUCERS, Landing, into_con
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Edit, Plan, Refused, ReplaceModule
 from normfix.transforms.flow import Flow, operation, shape
+from normfix.transforms.guards import not_changed_in_place
 from normfix.transforms.sites import Norm
 from normfix.transforms.store import Store
 
@@ -124,6 +125,8 @@ def _producers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
 def _ahead(flow: Flow, store: Store, norm: Norm, scale: torch.Tensor, shift: torch.Tensor) -> str:
     landings: list[Landing] = []
     for call in norm.calls:
+        not_changed_in_place(flow, call.read)
+        not_changed_in_place(flow, call.result)
         affine = Affine.along(1, len(shape(call.result)), scale, shift)
         found = _consumers(flow, call.result, affine)
         if len({landing.node for landing in found}) != len(found):

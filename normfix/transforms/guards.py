@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, same_module
 
+_VIEWS = frozenset("view reshape flatten transpose permute select slice squeeze chunk split getitem".split())
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -70,6 +71,24 @@ def _items(value: object, depth: int = 2) -> Iterator[object]:
     elif depth and isinstance(value, dict):
         for item in value.values():
             yield from _items(item, depth - 1)
+
+
+def not_changed_in_place(flow: Flow, node: fx.Node, depth: int = 8) -> None:
+    """No operation writes into this tensor, or a view of it, once a norm between hands it on instead of a copy."""
+    for reader in flow.readers(node):
+        name = str(reader.target)
+        if writes_in_place(reader) and reader.args[:1] == (node,):
+            raise Refused(f"{flow.name(reader)} changes {flow.name(node)} in place")
+        if depth and any(view in name for view in _VIEWS):
+            not_changed_in_place(flow, reader, depth - 1)
+
+
+def writes_in_place(node: fx.Node) -> bool:
+    """Does this operation write into what it reads."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(
+        argument.alias_info is not None and argument.alias_info.is_write for argument in schema.arguments
+    )
 
 
 def finite(value: torch.Tensor, name: str) -> None:

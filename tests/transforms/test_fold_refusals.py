@@ -132,6 +132,12 @@ CASES = {
         image(), "two ways"),
     "forward-conv-also-called-elsewhere": (
         lambda_of(lambda m, x: m.c(m.bn(x)) + m.c(x), c=conv(), bn=BN(4)), image(), "called elsewhere"),
+    "forward-input-changed-in-place-afterwards": (
+        lambda_of(lambda m, x: (lambda z: (lambda y: (z.add_(1), m.c(y))[1])(m.bn(z)))(x.relu()), c=conv(), bn=BN(4)),
+        image(), "in place"),
+    "forward-result-changed-in-place": (
+        lambda_of(lambda m, x: (lambda z: m.c(m.bn(z).add_(1)) + z[:, :, 1:-1, 1:-1])(x.relu()), c=conv(), bn=BN(4)),
+        image(), "in place"),
     "average-pool-with-padding": (chain(conv(), nn.AvgPool2d(3, 1, 1), BN(4)), image(), "averages padding"),
     "zero-padding-layer": (chain(conv(), nn.ZeroPad2d(1), BN(4)), image(), "pads with a constant"),
     "max-pool-with-a-negative-scale": (chain(conv(), nn.MaxPool2d(2), BN(4)), image(), "takes a maximum"),
