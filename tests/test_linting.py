@@ -117,7 +117,10 @@ def test_a_crash_in_a_check_costs_one_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_notebooks_are_found_and_linted(tmp_path: Path) -> None:
-    cells = [{"cell_type": "code", "source": ["import torch\n", "model.eval\n", "model(x)"], "metadata": {}, "outputs": []}]
-    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}))
+    cells = [
+        {"cell_type": "code", "source": ["import torch\n", "model.eval\n", "model(x)"], "metadata": {}, "outputs": []}
+    ]
+    notebook = {"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
     [finding] = normfix.lint([str(tmp_path)]).findings
     assert (finding.code, finding.cell, finding.line) == ("NF403", 1, 2)
