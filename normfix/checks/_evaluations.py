@@ -5,23 +5,11 @@ import re
 from collections.abc import Iterator
 
 from normfix.checks._exports import construction, fresh, loads_weights
+from normfix.flow import callers, effects, passed
 from normfix.graph import Undecided
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import (
-    Scope,
-    callers,
-    dotted,
-    effects,
-    gradless,
-    gradless_scopes,
-    passed,
-    position,
-    scopes,
-    subject,
-    switch,
-    turns_grad_off,
-)
+from normfix.steps import Scope, dotted, gradless, gradless_scopes, position, scopes, subject, switch, turns_grad_off
 
 ON_PURPOSE = re.compile(
     r"recalib|calib|update_bn|bn_update|precise|statistic|stats|warm|mc_|monte|uncertain|ema|momentum|init|probe|shape"

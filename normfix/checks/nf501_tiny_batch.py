@@ -11,10 +11,11 @@ from normfix.checks._loaders import batch_size, feeds_training, loaders, unbatch
 from normfix.checks._modes import example_batch, frozen
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity, Transform
+from normfix.flow import effects
 from normfix.graph import LayerGraph, Undecided
 from normfix.networks import batch_normed_networks, contents
 from normfix.script import Script
-from normfix.steps import dotted, effects
+from normfix.steps import dotted
 
 RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers=SOURCE | LIVE)
 SEVERE, SMALL = 2, 8

@@ -25,7 +25,7 @@ def init(text: str, base: str = "nn.Module") -> str:
             id="kept beside a Sequential",
         ),
         pytest.param(
-            init("self.bns = [nn.BatchNorm2d(8)] * 2\nfor i, b in enumerate(self.bns):\n    self.add_module(str(i), b)"),
+            init("self.bs = [nn.BatchNorm2d(8)] * 2\nfor i, b in enumerate(self.bs):\n    self.add_module(str(i), b)"),
             id="registered by name",
         ),
         pytest.param(

@@ -1,0 +1,235 @@
+"""What happens to a module while code runs: who is called with it, and which modes are switched on the way.
+
+Calls are followed into the functions of the same file; where a module goes out of sight, that is said.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import lru_cache
+
+from normfix.records import dataclass, field
+from normfix.script import Function, Script, walk
+from normfix.steps import (
+    WRAPPERS,
+    Scope,
+    Switch,
+    dotted,
+    functions,
+    gradless,
+    position,
+    scopes,
+    subject,
+    switch,
+    unwrapped,
+)
+
+HARMLESS = frozenset(
+    """
+    print len isinstance issubclass type id list tuple iter next sum str repr hasattr getattr dict set vars dir callable
+    super enumerate zip count_parameters summary get_model_size
+    """.split()
+)
+"""Calls that leave a module as it is."""
+HARMLESS_ROOTS = frozenset({"torch", "torchinfo", "torchsummary", "thop", "wandb", "os", "logging", "logger", "copy"})
+
+
+@lru_cache(maxsize=8)
+def _functions(script: Script) -> dict[str, list[Function]]:
+    table: dict[str, list[Function]] = {}
+    for node in functions(script):
+        table.setdefault(node.name, []).append(node)
+    return table
+
+
+def callee(script: Script, call: ast.Call) -> Function | None:
+    """The function of this file that a call runs: `f()`, or `self.f()` in its class; None where it is not clear."""
+    function = call.func
+    if isinstance(function, ast.Name):
+        found = [node for node in _functions(script).get(function.id, ()) if script.class_of(node) is None]
+        return found[0] if len(found) == 1 and function.id not in script.imports else None
+    if isinstance(function, ast.Attribute) and dotted(function.value) in ("self", "cls"):
+        own = script.class_of(call)
+        found = [node for node in _functions(script).get(function.attr, ()) if script.class_of(node) is own]
+        return found[0] if len(found) == 1 else None
+    return None
+
+
+@lru_cache(maxsize=8)
+def _calls_by_function(script: Script) -> dict[ast.AST, list[ast.Call]]:
+    table: dict[ast.AST, list[ast.Call]] = {}
+    for call in script.of_type(ast.Call):
+        function = callee(script, call)
+        if function is not None:
+            table.setdefault(function, []).append(call)
+    return table
+
+
+def callers(script: Script, function: ast.AST) -> list[ast.Call]:
+    """The calls of a function in its own file."""
+    return _calls_by_function(script).get(function, [])
+
+
+def passed(call: ast.Call, scope: Scope) -> dict[str, ast.expr]:
+    """The arguments of a call by parameter of the function that it runs."""
+    names = scope.parameters()
+    if isinstance(call.func, ast.Attribute) and names[:1] in (["self"], ["cls"]):
+        names = names[1:]
+    given = dict(zip(names, call.args, strict=False))
+    return given | {one.arg: one.value for one in call.keywords if one.arg in names and one.arg is not None}
+
+
+@dataclass(eq=False, slots=True)
+class Effects:
+    """What a scope, and what it calls in this file, may do to the mode of one module."""
+
+    evals: list[ast.Call] = field(default_factory=list)
+    trains: list[ast.Call] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    """Reasons why there may be more: it is handed to code that is not in this file."""
+
+
+def effects(script: Script, scope: Scope, name: str) -> Effects:
+    """Every mode switch on `name` in this scope and in the functions of the file that it is handed to."""
+    found = Effects()
+    todo, seen = [(scope, name)], set()
+    while todo:
+        here, alias = todo.pop()
+        if (here.node, alias) in seen:
+            continue
+        seen.add((here.node, alias))
+        faces = aliases(here, alias)
+        for call in here.calls:
+            change = switch(call)
+            if change is not None:
+                if _concerns(script, change, faces):
+                    (found.trains if change.training else found.evals).append(call)
+                    if change.training is None:
+                        found.trains.append(call)
+                continue
+            todo += _handed_on(script, call, faces, found)
+    return found
+
+
+def aliases(scope: Scope, name: str) -> frozenset[str]:
+    """Other names of the same module in a scope: `ddp = DDP(net.to(device))` makes `ddp` one of `net`."""
+    faces, size = {name}, 0
+    while len(faces) != size:
+        size = len(faces)
+        for other, values in scope.bound.items():
+            sources = {source for value in values if value is not None and (source := dotted(unwrapped(value)))}
+            if other in faces:
+                faces |= sources
+            elif sources & faces:
+                faces.add(other)
+    return frozenset(faces)
+
+
+def _concerns(script: Script, change: Switch, faces: frozenset[str]) -> bool:
+    """Does a switch reach one of these modules: itself, what holds it, a part of it, or something unknown."""
+    if not change.subject or any(
+        face == change.subject or face.startswith(f"{change.subject}.") or change.subject.startswith(f"{face}.")
+        for face in faces
+    ):
+        return True
+    return "." not in change.subject and _is_loop_variable(script, change)
+
+
+def _is_loop_variable(script: Script, change: Switch) -> bool:
+    for parent in script.ancestors(change.call, ast.AST):
+        if isinstance(parent, ast.Lambda):
+            return True
+        if isinstance(parent, ast.For):
+            targets = [parent.target]
+        elif isinstance(parent, ast.ListComp | ast.SetComp | ast.GeneratorExp):
+            targets = [one.target for one in parent.generators]
+        else:
+            continue
+        if any(isinstance(node, ast.Name) and node.id == change.subject for one in targets for node in walk(one)):
+            return True
+    return False
+
+
+def _handed_on(script: Script, call: ast.Call, faces: frozenset[str], found: Effects) -> list[tuple[Scope, str]]:
+    """Where a module goes with a call: into functions of this file, or out of sight."""
+    function = callee(script, call)
+    if function is not None:
+        scope = scopes(script)[function]
+        given = passed(call, scope)
+        handed = [(scope, parameter) for parameter, value in given.items() if subject(value) in faces]
+        free = [(scope, face) for face in faces if face not in scope.bound and face not in scope.parameters()]
+        return handed + [(inner, face) for inner, face in free if "." not in face or face.startswith("self.")]
+    name = dotted(call.func)
+    if name in faces or (isinstance(call.func, ast.Attribute) and subject(call.func.value) in faces):
+        return []
+    if name.startswith("self.") and name.count(".") == 1 and _is_inherited(script, call, name):
+        found.unclear += [f"`{name}` may change the mode of `{face}`" for face in faces if face.startswith("self.")]
+    values = [*call.args, *(one.value for one in call.keywords)]
+    if any(subject(value) in faces for value in values) and not is_harmless(script, call):
+        found.unclear.append(f"it is handed to `{dotted(call.func) or 'a call'}`")
+    return []
+
+
+def _is_inherited(script: Script, call: ast.Call, name: str) -> bool:
+    """May `self.name()` run a method that this file does not show."""
+    owner = script.class_of(call)
+    stored = any(name in scope.bound for scope in scopes(script).values())
+    return not stored and (owner is None or bool(owner.bases))
+
+
+def is_harmless(script: Script, call: ast.Call) -> bool:
+    """Is this a call that leaves the modes of the modules it is given."""
+    name = script.resolve(call.func)
+    root, _, _ = name.partition(".")
+    return name in HARMLESS or root in HARMLESS_ROOTS or name.rpartition(".")[2] in WRAPPERS
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happens to a module while a piece of code runs, helpers of the file included."""
+
+    kind: str
+    """"eval", "train", "forward" (with gradients), "backward", "step", or "unclear"."""
+    call: ast.Call
+    helper: Function | None
+    """The function of the file that it happens in; None for the piece of code itself."""
+
+
+def events(script: Script, scope: Scope, name: str, within: ast.AST | None = None) -> list[Event]:
+    """What happens to the module `name` when a scope runs, or the part of it inside `within`, in source order."""
+    return list(_events(script, scope, name, within, None, frozenset()))
+
+
+def _events(
+    script: Script, scope: Scope, name: str, within: ast.AST | None, helper: Function | None, seen: frozenset[ast.AST]
+) -> Iterator[Event]:
+    faces = aliases(scope, name) if name else frozenset()
+    for call in scope.calls:
+        if within is not None and not _inside(call, within):
+            continue
+        change, function = switch(call), callee(script, call)
+        if change is not None:
+            if change.subject in faces:
+                yield Event("eval" if change.training is False else "train", call, helper)
+            elif change.training is not False and _concerns(script, change, faces):
+                yield Event("train", call, helper)
+        elif dotted(call.func) in faces and not gradless(script, call):
+            yield Event("forward", call, helper)
+        elif isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step"):
+            yield Event(call.func.attr, call, helper)
+        elif function is not None and function not in seen and len(seen) < 6:
+            found = Effects()
+            handed = _handed_on(script, call, faces, found)
+            for inner, alias in handed or [(scopes(script)[function], "")]:
+                yield from _events(script, inner, alias, None, function, seen | {function})
+        else:
+            unclear = Effects()
+            _handed_on(script, call, faces, unclear)
+            if unclear.unclear:
+                yield Event("unclear", call, helper)
+
+
+def _inside(node: ast.AST, outer: ast.AST) -> bool:
+    end = (getattr(outer, "end_lineno", 0), getattr(outer, "end_col_offset", 0))
+    return position(outer) <= position(node) < end
