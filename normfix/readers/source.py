@@ -40,7 +40,7 @@ def graphs(script: Script) -> list[LayerGraph]:
         if isinstance(node, ast.ClassDef):
             if not _is_module(node) and not _builds(node, script):
                 continue
-            found.append(read_class(Class(node, scope), memo))
+            found.append(read_class(Class(node, memo.scope_of(node, script)), memo))
         elif _builds(node, script):
             found.append(read_block(node.name, node.body, scope, memo, Function(node, scope)))
     statements = [node for node in script.tree.body if not isinstance(node, (*FUNCTIONS, ast.ClassDef))]
@@ -80,21 +80,13 @@ def _relevant(script: Script) -> dict[Definition, bool]:
 
 
 def _definitions(script: Script) -> list[Definition]:
-    """Classes and functions at the top level, those under an `if`, a `try` or a `with` included."""
-    found: list[Definition] = []
-    waiting: list[ast.AST] = script.tree.body[::-1]  # type: ignore[assignment]  # statements are nodes
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.ClassDef, *FUNCTIONS)):
-            found.append(node)
-        elif isinstance(node, (ast.If, ast.Try, ast.With)):
-            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.ExceptHandler))]
-            waiting += [
-                one
-                for child in inner[::-1]
-                for one in (child.body[::-1] if isinstance(child, ast.ExceptHandler) else [child])
-            ]
-    return found
+    """Functions at the top level, and classes wherever they stand but in another class."""
+    inside = (ast.ClassDef, *FUNCTIONS)
+    plain = [node for node in script.of_type(ast.FunctionDef) if script.enclosing(node, inside) is None]
+    asynchronous = [node for node in script.of_type(ast.AsyncFunctionDef) if script.enclosing(node, inside) is None]
+    classes = [node for node in script.of_type(ast.ClassDef) if script.enclosing(node, ast.ClassDef) is None]
+    found: list[Definition] = [*plain, *asynchronous, *classes]
+    return sorted(found, key=lambda node: node.lineno)
 
 
 def _lines(node: Definition, lines: list[str]) -> list[str]:

@@ -199,6 +199,24 @@ REDUNDANT = {
         "            super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))\n",
         {"Sequential[0]"},
     ),
+    "a class in a function": (
+        "def build(width):\n    class Net(nn.Sequential):\n        def __init__(self):\n"
+        "            super().__init__(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))\n    return Net()\n",
+        {"Sequential[0]"},
+    ),
+    "a class that a training script constructs": (
+        net(CONV_BN, "return self.bn(self.conv(x))")
+        + "def main():\n    model = nn.DataParallel(Net())\n    criterion = nn.CrossEntropyLoss()\n"
+        "    train(model, criterion)\n    for x in loader:\n        model(x)\nmodel = Net()\nnorm = nn.Identity()\n",
+        {"self.conv"},
+    ),
+    "a class that another holds and does not call": (
+        "import copy\n"
+        + net(CONV_BN, "return self.bn(self.conv(x))")
+        + "class Trainer(nn.Module):\n    def __init__(self):\n        self.net, self.norm = Net(), nn.LayerNorm(3)\n"
+        "        self.ema = copy.deepcopy(self.net)\n        self.other = wrap(Net())\n",
+        {"self.conv"},
+    ),
     "a helper method in forward": (
         net(CONV_BN, "return self.part(x)") + "    def part(self, x):\n        return self.bn(self.conv(x))\n",
         {"self.conv"},

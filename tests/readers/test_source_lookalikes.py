@@ -326,6 +326,20 @@ LOOKALIKES = {
             def forward(self, x):
                 return self.bn(self.conv(x)) + self.features(x)
     """,
+    "the function around sets the norm": """
+        def build(norm):
+            BatchNorm = nn.BatchNorm2d if norm else nn.Identity
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.conv, self.bn = nn.Conv2d(3, 8, 3), BatchNorm(8)
+                def forward(self, x):
+                    return self.bn(self.conv(x))
+            return Net()
+    """,
+    "another class reaches into the block": net(CONV_BN, "return self.bn(self.conv(x))")
+    + "class Other(nn.Module):\n    def __init__(self):\n        self.net, self.norm = Net(), nn.LayerNorm(3)\n"
+    "    def forward(self, x):\n        return self.norm(self.net.conv(x))\n",
     "the names are bound twice": """
         try:
             from apex import BatchNorm2d

@@ -275,10 +275,6 @@ def copied(run: Run, value: Value) -> Value:
         return join(copied(run, option) for option in value.options)
     if isinstance(value, (Constant, Unknown)):
         return value
-    if isinstance(value, Instance):
-        for layer in attributes.layers(value):
-            run.escape(layer, Unknown("it is copied"))
-        return Unknown("it is a copy")
     return value if isinstance(value, (Call, Submodule)) else Unknown("it is a copy")
 
 

@@ -53,6 +53,7 @@ def read_class(cls: Class, memo: Memo) -> LayerGraph:
         _call_escaped(run)
     except TooLarge:
         graph.open = Unknown(f"`{cls.node.name}` is too large to be followed")
+    _drop_idle(graph)
     return graph
 
 
@@ -73,7 +74,16 @@ def read_block(
         _call_escaped(run, everything=True)
     except TooLarge:
         graph.open = Unknown(f"`{name}` is too large to be followed")
+    _drop_idle(graph)
     return graph
+
+
+def _drop_idle(graph: LayerGraph) -> None:
+    """Forget layers of blocks that are constructed here and not called here: their own graphs tell of them."""
+    called = {id(call.layer) for call in graph.calls}
+    graph.layers = [
+        layer for layer in graph.layers if layer.owner == graph.name or layer.escapes is not None or id(layer) in called
+    ]
 
 
 def _construct_and_call(run: Run, cls: Class) -> None:

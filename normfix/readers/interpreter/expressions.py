@@ -23,6 +23,7 @@ from normfix.readers.interpreter.values import (
     Scope,
     Value,
 )
+from normfix.script import walk
 
 
 def evaluate(run: Run, node: ast.expr, scope: Scope) -> Value:
@@ -46,7 +47,7 @@ def evaluate(run: Run, node: ast.expr, scope: Scope) -> Value:
 def lose(run: Run, node: ast.AST, scope: Scope, reason: str) -> Unknown:
     """Give an expression or a block up: every value that it names escapes."""
     why = Unknown(reason)
-    for part in ast.walk(node):
+    for part in walk(node):
         if isinstance(part, ast.Name):
             value = lookup(scope, part.id)
             if not isinstance(value, (Instance, Function)):

@@ -61,7 +61,7 @@ def abandon(
     """A call that is not followed: what it was given escapes, and what the function uses."""
     for value in arguments.values():
         run.escape(value, why)
-    if function is not None:
+    if function is not None and (receiver is None or run.is_own(receiver)):
         for value in run.mentioned(function, function.scope, receiver):
             run.escape(value, why)
     return why

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from normfix.script import walk
+
 Loop = ast.For | ast.AsyncFor | ast.While
 
 
@@ -20,13 +22,13 @@ class Rounds:
         self._steps: list[tuple[set[str], set[str]]] = []
         self._targets = set()
         if not isinstance(loop, ast.While):
-            self._targets = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+            self._targets = {node.id for node in walk(loop.target) if isinstance(node, ast.Name)}
         for statement in loop.body:
             self._gather(statement)
 
     def _gather(self, statement: ast.stmt) -> None:
         reads: set[str] = set()
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Name):
                 (reads if isinstance(node.ctx, ast.Load) else self.assigned).add(node.id)
             elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 
 from normfix.readers.interpreter.loops import Loop, Rounds
-from normfix.readers.interpreter.scopes import module_scope
+from normfix.readers.interpreter.scopes import collect_local, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
-from normfix.script import Script, walk
+from normfix.script import FUNCTIONS, Script, walk
 
 
 class Memo:
@@ -27,6 +27,15 @@ class Memo:
         if id(script) not in self._modules:
             self._modules[id(script)] = module_scope(script)
         return self._modules[id(script)]
+
+    def scope_of(self, definition: ast.AST, script: Script) -> Scope:
+        """The scope that a class stands in: the file's, or that of the function around it, whose values are unknown."""
+        around = script.enclosing(definition, FUNCTIONS)
+        if not isinstance(around, FUNCTIONS):
+            return self.module_of(script)
+        scope = Scope(self.scope_of(around, script), script, around.name)
+        collect_local(around, scope)
+        return scope
 
     def block_beside(self, script: Script, name: str) -> Class | Function | None:
         key = (id(script), name)

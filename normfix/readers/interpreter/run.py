@@ -276,8 +276,8 @@ class Run:
                 stack += one.options
             elif isinstance(one, Partial):
                 stack += [one.callee, *one.arguments.values()]
-            elif isinstance(one, Instance) and not (self.building and one in self.receivers):
-                stack += one.content.values()
+            elif isinstance(one, Instance):
+                stack += self._exposed(one)
             elif isinstance(one, Method):
                 stack += [one.receiver] if isinstance(one.receiver, Call) else []
             elif isinstance(one, Submodule):
@@ -286,6 +286,14 @@ class Run:
                 stack += self.mentioned(one.function, Scope(None, one.function.scope.script), one.receiver)
             elif isinstance(one, Function):
                 stack += self.mentioned(one, one.scope, None)
+
+    def _exposed(self, owner: Instance) -> list[Value]:
+        """What may be used of an object that is handed over: a block is called as a whole, as its own graph shows."""
+        return list(owner.content.values()) if self.is_own(owner) and not self.building else []
+
+    def is_own(self, owner: Instance) -> bool:
+        """Is this the object of the class that the graph is about."""
+        return bool(self.receivers) and owner is self.receivers[0]
 
     def mentioned(self, function: Function, scope: Scope, receiver: Instance | None) -> list[Value]:
         """What a function that runs elsewhere holds of the values here."""

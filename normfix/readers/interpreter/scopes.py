@@ -64,6 +64,20 @@ def collect(statements: list[ast.stmt], bindings: dict[str, list[ast.AST]]) -> N
             )
 
 
+def collect_local(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+    """The names of a function whose body is not run: imports and definitions are known, values are not."""
+    bindings: dict[str, list[ast.AST]] = {}
+    collect(function.body, bindings)
+    known = (ast.ClassDef, ast.Import, ast.ImportFrom, *FUNCTIONS)
+    for node in walk(function):
+        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
+            name = node.arg if isinstance(node, ast.arg) else node.id
+            scope.content[name] = Unknown(f"`{name}` is set in `{function.name}`")
+    for name, nodes in bindings.items():
+        if all(isinstance(node, known) for node in nodes):
+            scope.content[name] = _binding(name, nodes, scope)
+
+
 def _binding(name: str, nodes: list[ast.AST], scope: Scope) -> Value:
     if all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes):
         meanings = {imported(node, name) for node in nodes}
