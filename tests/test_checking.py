@@ -79,3 +79,15 @@ def test_the_planned_batch_counts_and_not_the_example():
     large = normfix.check(model, torch.randn(2, 3, 8, 8), purpose="training", batch_size=64, select=["NF501"])
     assert [one.code for one in small.findings] == ["NF501"]
     assert large.findings == []
+
+
+def test_a_bias_that_the_forward_reads_itself_is_not_redundant():
+    class Penalised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bn = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return self.bn(self.conv(x)), self.conv.bias.abs().sum()
+
+    assert normfix.check(Penalised(), torch.randn(2, 3, 8, 8), select=["NF301"]).findings == []

@@ -1,16 +1,20 @@
 """NF301 bias-before-norm: a bias whose only reader is a norm that subtracts it again."""
 
+import ast
 from collections.abc import Iterator
 
 from normfix import norms
 from normfix.checks._flow import final_readers, same, twins
 from normfix.checks._modes import frozen
 from normfix.engine import Facts, Rule, on_layer
-from normfix.findings import Problem, Safety, SetArgument, Severity, Transform
+from normfix.findings import Problem, Remedy, Safety, SetArgument, Severity, Transform
 from normfix.graph import Call, Layer, LayerGraph, Unknown
+from normfix.script import Script
 from normfix.vocabulary import LINEAR, PRODUCERS
 
 RULE = Rule("NF301", "bias-before-norm", Severity.WARNING, readers={"source", "model", "onnx"})
+GUARDS = ("bias is not None", "bias is None", "if m.bias", ".bias:", "'bias'", '"bias"')
+"""Ways to ask whether a layer has a bias."""
 
 
 @on_layer(RULE, PRODUCERS)
@@ -19,25 +23,46 @@ def bias_before_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     norm = _cancelled_by(layer, facts.graph, facts)
     if norm is None or not all(_cancelled_by(*twin, facts) for twin in twins(layer, facts)):
         return
-    source = facts.reader == "source"
-    bias = layer.argument("bias") if source else None
+    help_line, remedy, safety = _in_source(layer, facts.script) if facts.script is not None else _in_model(layer)
     yield Problem(
         layer.site,
         f"`{layer.name}` adds a bias that `{norm.layer.name}` subtracts again: "
         f"{norm.kind} removes the mean of each channel",
-        help="Pass `bias=False`; `normfix migrate` moves old checkpoints, which still hold the bias"
-        if source
-        else "Drop it with `normfix.drop_bias`, which shifts the running mean and keeps the output",
-        remedy=SetArgument(layer.site, "bias", "False", position=bias.position if bias else None)
-        if source
-        else Transform(layer.site, "drop_bias"),
-        safety=Safety.UNSAFE if source else Safety.DISPLAY,
+        help=help_line,
+        remedy=remedy,
+        safety=safety,
         related=[("the norm that subtracts it", norm.layer.site)],
     )
 
 
+def _in_source(layer: Layer, script: Script) -> tuple[str, Remedy, Safety]:
+    bias = layer.argument("bias")
+    remedy = SetArgument(layer.site, "bias", "False", position=bias.position if bias else None)
+    if _touches_biases(script):
+        return "Pass `bias=False`, and guard the code of this file that touches biases", remedy, Safety.DISPLAY
+    return (
+        "Pass `bias=False`; `normfix migrate` moves old checkpoints, which still hold the bias",
+        remedy,
+        Safety.UNSAFE,
+    )
+
+
+def _in_model(layer: Layer) -> tuple[str, Remedy, Safety]:
+    text = "Drop it with `normfix.drop_bias`, which shifts the running mean and keeps the output"
+    return text, Transform(layer.site, "drop_bias"), Safety.DISPLAY
+
+
+def _touches_biases(script: Script) -> bool:
+    """Is there an `m.bias.data.fill_(0)` or its like, which would fail once the bias is None."""
+    if ".bias" not in script.text or any(guard in script.text for guard in GUARDS):
+        return False
+    return any(node.attr == "bias" for node in script.of_type(ast.Attribute))
+
+
 def _cancelled_by(layer: Layer, graph: LayerGraph, facts: Facts) -> Call | None:
     """A norm that takes this layer's bias away, where every reader at every call does. Raises `Undecided`."""
+    if _reads_bias_elsewhere(layer, graph):
+        return None
     found = None
     for call in graph.calls_of(layer):
         readers = final_readers(call, graph)
@@ -59,6 +84,12 @@ def _has_own_bias(layer: Layer) -> bool:
         return layer.flag("bias")
     bias = layer.state.get("bias")
     return bias is not None and len(bias.names) <= max(1, len(layer.aliases))
+
+
+def _reads_bias_elsewhere(layer: Layer, graph: LayerGraph) -> bool:
+    """Does the forward pass use the parameter itself, say in a penalty."""
+    bias = layer.state.get("bias")
+    return bias is not None and any(call.kind == "constant" and call.layer.name in bias.names for call in graph.calls)
 
 
 def _over_same_channels(call: Call, norm: Call) -> bool:
