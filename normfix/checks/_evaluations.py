@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from normfix.checks._exports import construction, fresh, loads_weights
+from normfix.checks._exports import construction, fresh, is_pretrained, loads_weights
 from normfix.flow import callers, effects, passed
 from normfix.graph import Undecided
 from normfix.records import dataclass
@@ -62,7 +62,7 @@ def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:
     """Is the model of this evaluation in training mode: surely, or (`broad`) as far as the file shows."""
     if any(ON_PURPOSE.search(name.lower()) for name in (evaluation.scope.name, evaluation.name)):
         return False
-    if _is_evaluated_somewhere(script, evaluation.name):
+    if broad and _is_evaluated_somewhere(script, evaluation.name):
         return False
     modes = effects(script, evaluation.scope, evaluation.name)
     if modes.evals or modes.trains or _trains(evaluation.scope):
@@ -76,7 +76,7 @@ def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:
         return False
     for scope, name, value in sources:
         outer = effects(script, scope, name)
-        loaded = loads_weights(scope, name)
+        loaded = loads_weights(scope, name) or (value is not None and is_pretrained(value))
         if value is None or outer.evals or outer.trains or not (loaded or evaluation.for_good):
             return False
         known = fresh(script, value, False)

@@ -108,3 +108,13 @@ def loads_weights(scope: Scope, name: str) -> bool:
         and (subject(call.func.value) in faces)
         for call in scope.calls
     )
+
+
+def is_pretrained(value: ast.expr) -> bool:
+    """Does the construction of a network bring weights: `pretrained=True`, `weights="DEFAULT"`."""
+    core = unwrapped(value)
+    given = {one.arg: one.value for one in core.keywords} if isinstance(core, ast.Call) else {}
+    return any(
+        name in given and not (isinstance(given[name], ast.Constant) and not getattr(given[name], "value", None))
+        for name in ("pretrained", "weights")
+    )

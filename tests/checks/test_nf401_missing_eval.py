@@ -110,6 +110,10 @@ LOADED = "net = Net()\nnet.load_state_dict(torch.load('w.pt'))\n"
         pytest.param(LOADED + "with torch.no_grad():\n    y = net(torch.randn(1, 3, 8, 8))", id="a smoke test"),
         pytest.param(LOADED + "z = torch.randn(4, 8)\nwith torch.no_grad():\n    y = net(z)", id="a GAN sample"),
         pytest.param("net = Net()\nwith torch.no_grad():\n    y = net(x)", id="no weights were loaded"),
+        pytest.param(
+            "from torchvision.models import resnet18\nm = resnet18(weights=None)\nwith torch.no_grad():\n    y = m(x)",
+            id="no weights in words",
+        ),
         pytest.param("def f(net):\n    with torch.no_grad():\n        return net(x)", id="the caller is not seen"),
         pytest.param(LOADED + "y = net(x)", id="with gradients"),
         pytest.param(LOADED + "with torch.no_grad():\n    n = net.parameters(x)", id="no forward pass"),
@@ -142,6 +146,16 @@ def test_evaluations_silent(text: str) -> None:
     [
         pytest.param(LOADED + "with torch.no_grad():\n    y = net(x)  # here", id="no_grad"),
         pytest.param(LOADED + "with torch.inference_mode():\n    y = net(x)  # here", id="inference_mode"),
+        pytest.param(
+            "from torchvision.models import resnet18\n@torch.no_grad()\ndef predict(x):\n"
+            "    model = resnet18(weights='DEFAULT').cuda()\n    return model(x).softmax(-1)  # here",
+            id="pretrained weights",
+        ),
+        pytest.param(
+            "def other():\n    net = Net()\n    net.eval()\ndef predict(x):\n    net = Net()\n"
+            "    net.load_state_dict(w)\n    with torch.no_grad():\n        return net(x)  # here",
+            id="eval of another network of that name",
+        ),
         pytest.param(LOADED + "with torch.no_grad():\n    y = net.forward(x)  # here", id="forward in words"),
         pytest.param(LOADED + "with torch.no_grad():\n    y = net.decoder(x)  # here", id="a part of it"),
         pytest.param(
