@@ -112,3 +112,35 @@ def test_unknown_edges_are_undecided() -> None:
     report = engine.run(Facts("model", graph=graph), checks, [graph])
     assert not report.findings
     assert [one.reason for one in report.undecided] == ["nothing is known"]
+
+
+BLOCK = """from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.apply(initialise)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+
+def initialise(m):
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "safety"),
+    [
+        ("    m.bias.data.fill_(0)\n", Safety.DISPLAY),
+        ("    if isinstance(m, nn.Conv2d):\n        nn.init.zeros_(m.bias)\n", Safety.DISPLAY),
+        ("    if m.bias is not None:\n        nn.init.zeros_(m.bias)\n", Safety.UNSAFE),
+        ("    nn.init.zeros_(m.weight)\n", Safety.UNSAFE),
+    ],
+    ids=["every bias is filled", "that of convolutions is", "only where there is one", "another parameter"],
+)
+def test_fix_is_only_shown_where_code_would_miss_the_bias(more: str, safety: Safety) -> None:
+    (finding,) = lint_source(BLOCK + more, select=["NF301"]).findings
+    assert finding.safety is safety
