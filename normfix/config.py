@@ -15,7 +15,7 @@ from normfix.records import dataclass, field
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-_MENTION = re.compile(rb"""\btool["']?\s*\.\s*["']?normfix|^\s*(?:\[\s*)?["']?tool["']?\s*[]=]""", re.MULTILINE)
+_MENTION = rb"""\btool["']?\s*\.\s*["']?normfix|^\s*(?:\[\s*)?["']?tool["']?\s*[]=]"""
 """Stands in every file with a table `tool.normfix`; reading TOML takes longer than linting a small file."""
 
 
@@ -73,7 +73,7 @@ def _read(path: str, named: bool) -> Settings | None:
         if not named and not os.path.exists(path):
             return None
         raise UsageError(f"cannot read the configuration `{path}`: {error.strerror}") from error
-    if not named and not _MENTION.search(data):
+    if not named and not re.search(_MENTION, data, re.MULTILINE):
         return None
     table = _table(data, path, named)
     return None if table is None else _settings(table, path)
