@@ -85,7 +85,7 @@ class _Reader:
         proto = self.model.graph
         folder = self.path.parent
         self.opset = next((one.version for one in self.model.opset_import if one.domain in ("", "ai.onnx")), 1)
-        self.stored: Mapping[str, Tensor] = {one.name: tensor_facts(one, folder) for one in proto.initializer}
+        self.stored: dict[str, Tensor] = {one.name: tensor_facts(one, folder) for one in proto.initializer}
         self.types = {one.name: one.type for one in (*proto.input, *proto.value_info, *proto.output)}
         self.shapes = {name: shape for name in self.types if (shape := self._shape(name)) is not None}
         self.ranks = {
@@ -115,6 +115,11 @@ class _Reader:
                 self._remember(proto.output[0], onnx.helper.get_attribute_value(attribute))
             if not any(name in self.constants for name in proto.output):
                 self._constant(proto.output[0])
+            return
+        if proto.op_type == "Identity" and proto.input[0] in self.stored:
+            # The old exporter stores equal tensors once and hands them on through identities.
+            self.stored[proto.output[0]] = self.stored[proto.input[0]]
+            self.shapes[proto.output[0]] = self.stored[proto.input[0]].shape
             return
         node = Node(
             proto.op_type,

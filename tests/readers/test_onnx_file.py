@@ -201,6 +201,15 @@ def test_fresh_norms_that_an_exporter_merged_stay_two_layers(tmp_path):
     assert len([layer for layer in graph.layers if layer.kind == "BatchNorm2d"]) == 2
 
 
+def test_a_tensor_behind_an_identity_is_that_tensor(tmp_path):
+    state = norm_state()
+    state["shared"] = state.pop("bn.running_mean")
+    nodes = [helper.make_node("Identity", ["shared"], ["bn.running_mean"]), batch_norm("x", "y")]
+    graph = read(save(proto(*nodes, stored=state), tmp_path / "a.onnx"))
+    assert [call.kind for call in graph.calls] == ["input", "BatchNorm2d"]
+    assert list(graph.layers[0].state["running_mean"].values()) == pytest.approx(list(state["shared"]))
+
+
 def test_a_weight_that_is_computed_is_an_operation(tmp_path):
     nodes = [
         helper.make_node("Mul", ["w", "two"], ["w2"]),
