@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 from normfix import norms, vocabulary
+from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
 MODULE = "torch.nn.Module"
-WITH_BATCH_NORM = re.compile(
+WITH_BATCH_NORM = pattern(
     r"(se_?|legacy_se|gluon_|tf_|ecax?_|ig_|ssl_|swsl_|tv_|wide_|iresnet|i?)"
     r"(resnet|resnext|res2net|res2next|resnest|densenet|mobilenet|mnasnet|mixnet|shufflenet|googlenet|inception|xception"
     r"|efficientnet|regnet[xy]?_|ghostnet|hrnet|dla\d|dpn\d|rexnet|repvgg|hardcorenas|spnasnet|fbnet|lcnet|tinynet"
     r"|deeplabv3|fcn_resnet|lraspp|senet|skresn|cspresn|cspdarknet|darknet|selecsls|vovnet|nasnet|pnasnet|vgg\d+_bn)"
 )
-WITHOUT_BATCH_NORM = re.compile(r"resnetv2|_gn$|_gn_|nf_|nfnet|_frn|_evo|resnet.*_bit|resnet.*_clip|resnet50x")
+WITHOUT_BATCH_NORM = pattern(r"resnetv2|_gn$|_gn_|nf_|nfnet|_frn|_evo|resnet.*_bit|resnet.*_clip|resnet50x")
 LIBRARIES = ("torchvision.models", "timm", "segmentation_models_pytorch", "pretrainedmodels", "efficientnet_pytorch")
 
 

@@ -1,27 +1,27 @@
 """Forward passes without gradients in source, and whether their model is known to be still in training mode."""
 
 import ast
-import re
 from collections.abc import Iterator
 
 from normfix.checks._exports import construction, fresh, is_pretrained, loads_weights
 from normfix.flow import callers, effects, passed
 from normfix.graph import Undecided
+from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import Scope, dotted, gradless, gradless_scopes, position, scopes, subject, switch, turns_grad_off
 
-ON_PURPOSE = re.compile(
+ON_PURPOSE = pattern(
     r"recalib|calib|update_bn|bn_update|precise|statistic|stats|warm|mc_|monte|uncertain|ema|momentum|init|probe|shape"
     r"|flops|benchmark|profile|sanity|smoke|summary|preview"
 )
 """Names of functions that may want training mode, or do not care."""
-PASSES = re.compile(
+PASSES = pattern(
     r"forward|module|encod|decod|generat|sampl|predict|infer|extract|embed|feature|classif|reconstruct|backbone|head$"
 )
 """Names of methods and parts whose call is a forward pass of the model, or of a part of it."""
 SYNTHETIC = frozenset({"randn", "rand", "zeros", "ones", "empty", "randint", "randn_like", "zeros_like", "ones_like"})
-NETWORK_NAME = re.compile(r"(^|_)(model|net|network|classifier|backbone|encoder|unet|resnet|cnn)(\d|_|$)")
+NETWORK_NAME = pattern(r"(^|_)(model|net|network|classifier|backbone|encoder|unet|resnet|cnn)(\d|_|$)")
 
 
 @dataclass(eq=False, slots=True)

@@ -5,17 +5,18 @@ import re
 from collections.abc import Iterator
 
 from normfix.flow import callers, passed
+from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import Script, walk
 from normfix.steps import Scope, calls_of, dotted, loops, scope_of, scopes
 
 CONSTRUCTORS = frozenset({"torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"})
 PARAMETERS = "dataset batch_size shuffle sampler batch_sampler num_workers collate_fn pin_memory drop_last".split()
-EVALUATION = re.compile(
+EVALUATION = pattern(
     r"(^|[^a-z])(test|tst|val|valid|validation|eval|evaluation|dev|infer|inference|pred|predict|query|gallery|calib"
     r"|calibration|export|demo|vis|viz|sample|holdout)([^a-z]|$)"
 )
-TRAINING = re.compile(r"(^|[^a-z])(train|training|trn|trainloader|traindataloader)([^a-z]|$)")
+TRAINING = pattern(r"(^|[^a-z])(train|training|trn|trainloader|traindataloader)([^a-z]|$)")
 
 
 @dataclass(eq=False, slots=True)

@@ -1,7 +1,6 @@
 """NF503 thawed-norm: the parameters of a network are frozen, the running statistics of its batch norms are not."""
 
 import ast
-import re
 from collections.abc import Iterator
 
 from normfix import norms
@@ -9,15 +8,14 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.flow import aliases
 from normfix.graph import Layer, LayerGraph
+from normfix.lazy import pattern
 from normfix.networks import contents, is_module_class, is_unit_test
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import Scope, dotted, scope_of, scopes, subject, switch
 
 RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"
-SECOND = re.compile(
-    r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg"
-)
+SECOND = pattern(r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg")
 """Names of networks that are frozen beside the one that is trained, or that take turns with it."""
 ELSEWHERE = ("FrozenBatchNorm", "freeze_bn", "freeze_batch", "track_running_stats", "adabn", "lora", "adapter", "peft")
 

@@ -1,13 +1,13 @@
 """NF511 dummy-forward: a probe with made-up input, in training mode, moves the running statistics."""
 
 import ast
-import re
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
 from normfix.flow import callee, callers
+from normfix.lazy import pattern
 from normfix.networks import contents, is_torch_class, is_unit_test
 from normfix.script import Function, Script, walk
 from normfix.steps import Scope, calls_of, dotted, position, scope_of, scopes, subject, switch
@@ -15,7 +15,7 @@ from normfix.steps import Scope, calls_of, dotted, position, scope_of, scopes, s
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
 _SHORT = "zeros ones rand randn empty full randint".split()
 MAKERS = frozenset(f"torch.{name}" for name in _SHORT)
-MADE_UP = re.compile(r"\b(zeros|ones|rand|randn|empty|full|randint)\(")
+MADE_UP = pattern(r"\b(zeros|ones|rand|randn|empty|full|randint)\(")
 
 
 @on_script(RULE)

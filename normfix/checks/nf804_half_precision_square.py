@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
+from normfix.lazy import pattern
 from normfix.networks import is_module_class
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.steps import dotted
 
 RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE)
-NAMES = re.compile(r"rms_?norm|layer_?norm", re.IGNORECASE)
+NAMES = pattern(r"rms_?norm|layer_?norm", re.IGNORECASE)
 UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "fp32")
 
 
