@@ -51,7 +51,15 @@ def test_a_right_fold_holds():
     proof = verify(network(), folded(network()), X)
     assert proof.holds, proof
     assert proof.formula < 1e-5 and proof.deployed is not None and proof.deployed < 1e-5 and proof.rounding < 1e-5
-    assert {trial.inputs for trial in proof.trials} == {"given", "normal", "uniform", "large", "tiny", "constant"}
+    assert {trial.inputs for trial in proof.trials} == {
+        "given",
+        "normal",
+        "uniform",
+        "large",
+        "tiny",
+        "constant",
+        "batch of 1",
+    }
 
 
 @pytest.mark.parametrize(
@@ -178,7 +186,11 @@ def test_distance(first, second, expected):
 def test_families_keep_shapes_dtypes_and_the_range_of_indices():
     index = torch.tensor([[3, 7], [5, 4]])
     mask = torch.tensor([True, False])
-    for family in families((X, index), {"mask": mask, "flag": 3}):
+    made = families((X, index), {"mask": mask, "flag": 3})
+    assert [(f.name, len(f.args[0]), len(f.args[1])) for f in made if not f.deployable] == [("batch of 1", 1, 1)]
+    for family in made:
+        if not family.deployable:
+            continue
         assert family.args[0].shape == X.shape and family.args[0].dtype == X.dtype
         assert family.args[1].dtype == torch.int64 and 3 <= int(family.args[1].min()) <= int(family.args[1].max()) <= 7
         assert torch.equal(family.kwargs["mask"], mask) and family.kwargs["flag"] == 3

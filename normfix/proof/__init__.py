@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import fx, nn
 
+from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied
 from normfix.proof.proving import Proving
 from normfix.rewrites import Proof, ProofFailed
@@ -27,7 +28,8 @@ def verify(
     `example_inputs` is a tensor, or a tuple of positional inputs; the proof adds families of inputs of its own.
     `level` "formula" leaves out ONNX Runtime.
     """
-    proving = Proving(example_inputs, example_kwargs, level)
+    fixed = any(isinstance(model, (fx.GraphModule, InRuntime)) for model in (before, after))
+    proving = Proving(example_inputs, example_kwargs, level, resize=not fixed)
     proving.old(copied(before))
     proving.new(after)
     return proving.judge()

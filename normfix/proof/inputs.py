@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 _SEED = 20
 
@@ -20,10 +21,13 @@ class Family:
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    deployable: bool = True
+    """Has it the shapes that the model was exported with."""
 
 
 def families(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
-    """The given inputs, normal, uniform, large, tiny and constant ones. The global random state is not used."""
+    """The given inputs, normal, uniform, large, tiny and constant ones, and the given ones in other batch sizes.
+    The global random state is not used."""
     made = [Family("given", tuple(args), dict(kwargs))]
     for seed, (name, fill) in enumerate(_FILLS.items(), start=_SEED):
         generator = torch.Generator().manual_seed(seed)
@@ -32,7 +36,35 @@ def families(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
             return _changed(value, fill, generator) if isinstance(value, Tensor) else value
 
         made.append(Family(name, tree_map(change, tuple(args)), tree_map(change, dict(kwargs))))
-    return made
+    return made + batches(args, kwargs)
+
+
+def batches(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
+    """The given inputs as batches of one and of two, where that is another size: a forward may look at it."""
+    first = next((leaf for leaf in tree_leaves((tuple(args), dict(kwargs))) if _has_batch(leaf)), None)
+    if first is None:
+        return []
+    size = len(first)
+
+    def resized(value: Any, wanted: int) -> Any:
+        if not _has_batch(value) or len(value) != size:
+            return value
+        return torch.cat([value, value])[:wanted] if size < wanted else value[:wanted]
+
+    return [
+        Family(
+            f"batch of {wanted}",
+            tree_map(partial(resized, wanted=wanted), tuple(args)),
+            tree_map(partial(resized, wanted=wanted), dict(kwargs)),
+            deployable=False,
+        )
+        for wanted in (1, 2)
+        if wanted != size
+    ]
+
+
+def _has_batch(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0 and len(value) > 0
 
 
 _Fill = Callable[[Tensor, torch.Generator], Tensor]

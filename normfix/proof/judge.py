@@ -37,9 +37,9 @@ class Evidence:
     """The new model in its own dtype."""
     rounded: bool = False
     """Were the new model's tensors rounded to its dtype before they came to float64."""
-    exported: list[Result] | None = None
+    exported: Sequence[Result | None] | None = None
     """The old model in ONNX Runtime."""
-    deployed: list[Result] | None = None
+    deployed: Sequence[Result | None] | None = None
     """The new model in ONNX Runtime."""
 
 
@@ -74,6 +74,8 @@ def judge(
 def _trial(evidence: Evidence, index: int, told: list[str]) -> Trial | None:
     name = evidence.families[index].name
     exact, plain = evidence.exact[index], evidence.plain[index]
+    if (exact.failure or plain.failure) and not evidence.families[index].deployable:
+        return None  # not every model takes every batch size
     if exact.failure or plain.failure:
         told.append(f"the model does not run on {name} inputs: {exact.failure or plain.failure}")
         return None
@@ -106,13 +108,16 @@ def _rounding(truth: list[torch.Tensor], result: Result) -> float:
     return distance([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def _optional(truth: list[torch.Tensor], results: list[Result] | None, index: int, told: list[str]) -> float | None:
-    if results is None:
+def _optional(
+    truth: list[torch.Tensor], results: Sequence[Result | None] | None, index: int, told: list[str]
+) -> float | None:
+    result = results[index] if results is not None else None
+    if result is None:
         return None
-    if results[index].failure:
-        told.append(f"ONNX Runtime does not run the model: {results[index].failure}")
+    if result.failure:
+        told.append(f"ONNX Runtime does not run the model: {result.failure}")
         return None
-    return _rounding(truth, results[index])
+    return _rounding(truth, result)
 
 
 def _holds(trial: Trial, bound: float, formula_bound: float, told: list[str]) -> bool:

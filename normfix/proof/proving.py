@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,18 +19,30 @@ from normfix.proof.judge import FORMULA, Evidence, judge
 from normfix.proof.measure import Result, run, run_float64
 from normfix.rewrites import Proof
 
+T = TypeVar("T")
 LEVELS = ("full", "formula", "none")
 
 
 class Proving:
-    """One proof under way. `level` is "full" (float64 and ONNX Runtime), "formula" (float64 only) or "none"."""
+    """One proof under way. `level` is "full" (float64 and ONNX Runtime), "formula" (float64 only) or "none".
 
-    def __init__(self, example_inputs: object, example_kwargs: Mapping[str, Any] | None, level: str = "full") -> None:
+    `resize` tries other batch sizes too, which an exported program or an ONNX file does not take.
+    """
+
+    def __init__(
+        self,
+        example_inputs: object,
+        example_kwargs: Mapping[str, Any] | None,
+        level: str = "full",
+        *,
+        resize: bool = True,
+    ) -> None:
         if level not in LEVELS:
             raise ValueError(f"`prove` is {level!r}: expected one of {', '.join(LEVELS)}")
         self.level = level
         self.seconds = {"formula": 0.0, "deployed": 0.0}
-        self._families = families(positional(example_inputs), example_kwargs or {})
+        tried = families(positional(example_inputs), example_kwargs or {})
+        self._families = [family for family in tried if family.deployable or resize]
         self._evidence = Evidence(self._families)
         self._dtype = torch.get_default_dtype()
         self._notes: list[str] = []
@@ -93,7 +105,7 @@ class Proving:
             "formula", lambda: [run_float64(model, family.args, family.kwargs) for family in self._families]
         )
 
-    def _deploy(self, model: nn.Module | ExportedProgram) -> list[Result] | None:
+    def _deploy(self, model: nn.Module | ExportedProgram) -> Sequence[Result | None] | None:
         if isinstance(model, InRuntime):
             return self._run(model)
         try:
@@ -102,7 +114,7 @@ class Proving:
             self._notes.append(f"not proven in ONNX Runtime: {missing.reason}")
             return None
 
-    def _timed(self, step: str, work: Callable[[], list[Result]]) -> list[Result]:
+    def _timed(self, step: str, work: Callable[[], T]) -> T:
         start = time.perf_counter()
         try:
             return work()

@@ -29,7 +29,7 @@ class NoExport(Exception):
         self.reason = reason
 
 
-def results(model: nn.Module | ExportedProgram, families: Sequence[Family]) -> list[Result]:
+def results(model: nn.Module | ExportedProgram, families: Sequence[Family]) -> list[Result | None]:
     """What ONNX Runtime makes of each family. Raises `NoExport`. `model` must be a copy that may be thrown away."""
     with quiet():
         program = export(model, families[0].args, families[0].kwargs)
@@ -38,7 +38,7 @@ def results(model: nn.Module | ExportedProgram, families: Sequence[Family]) -> l
         except Exception as error:
             raise NoExport(f"ONNX Runtime cannot load the export: {_reason(error)}") from error
         try:
-            return [_run(program, family) for family in families]
+            return [_run(program, family) if family.deployable else None for family in families]
         finally:
             program.release()
 

@@ -6,7 +6,7 @@ tensor that it reads. That is the proof of the dataflow; the modules are what a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,8 +49,10 @@ class Trace:
 class Flow:
     """The dataflow of a model. Tensors and modules go by one canonical name each, whatever aliases they have."""
 
-    def __init__(self, model: nn.Module, trace: Trace) -> None:
+    def __init__(self, model: nn.Module, trace: Trace, unsteady: Mapping[str, str] | None = None) -> None:
         self.model = model
+        self.unsteady = unsteady or {}
+        """Modules that other batch sizes call more or less often, each with a sentence."""
         self.nodes = list(trace.graph.nodes)
         self.paths = {id(module): path for path, module in model.named_modules()}
         self.aliases = _tensor_aliases(model)

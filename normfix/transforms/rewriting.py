@@ -17,6 +17,7 @@ from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
+from normfix.transforms.steadiness import unseen_arguments, unsteady
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
 _WRAPPERS = {
@@ -78,7 +79,10 @@ def rewrite(
     program = capture(before, positional(example_inputs), example_kwargs, doing)
     captured = time.perf_counter()
     trace = Trace.of(program)
-    plan = planner(Flow(before, trace), state_of(before))
+    args, kwargs = positional(example_inputs), dict(example_kwargs or {})
+    varying = unsteady(before, args, kwargs)
+    plan = planner(Flow(before, trace, varying), state_of(before))
+    plan.notes += unseen_arguments(before, args, kwargs)
     planned = time.perf_counter()
     new = apply(plan.edits, clone(model, doing))
     seconds = {"capture": captured - start, "plan": planned - captured}
@@ -94,7 +98,7 @@ def rewrite(
         proofs.append(proving.judge())
         _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")
         seconds.update({step: seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
-    migration = _migration(model, trace, planner)
+    migration = _migration(model, trace, planner, varying)
     return Rewrite(new, plan.applied, plan.refused, proofs[0], equivalence, plan.notes, seconds, migration)
 
 
@@ -115,11 +119,13 @@ def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
 
 
-def _migration(model: nn.Module, trace: Trace, planner: Planner) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _migration(
+    model: nn.Module, trace: Trace, planner: Planner, varying: Mapping[str, str]
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     def migrate(old: Mapping[str, Any]) -> dict[str, Any]:
         fresh = clone(model, "migrating a state dict of")
         fresh.load_state_dict(dict(old))
-        plan = planner(Flow(fresh, trace), state_of(fresh))
+        plan = planner(Flow(fresh, trace, varying), state_of(fresh))
         return dict(apply(plan.edits, fresh).state_dict())
 
     return migrate

@@ -107,6 +107,8 @@ def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
         )
     if not norm.path:
         raise Refused("the model itself is the norm")
+    if norm.path in flow.unsteady:
+        raise Refused(flow.unsteady[norm.path])
     no_hooks(module, norm.path)
     no_parametrization(module, norm.path)
     not_kept_elsewhere(flow, module, norm.path)
@@ -190,16 +192,17 @@ def _children_called(flow: Flow, norm: Norm) -> tuple[str, ...]:
 
 
 def _does_nothing_else(norm: Norm, module: nn.Module, order: tuple[str, ...], scale: Tensor, shift: Tensor) -> None:
-    inputs = probe.noise(shape(norm.calls[0].read))
-    affine = Affine.along(1, inputs.dim(), scale, shift)
+    whole = probe.noise(shape(norm.calls[0].read))
+    affine = Affine.along(1, whole.dim(), scale, shift)
     kind = type(module).__name__
-    try:
-        before = probe.run(module, inputs)
-        after = probe.run(folded(copied(module), order), affine.scale * inputs + affine.shift)
-    except Exception as error:
-        raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
-    if not probe.close(before, after):
-        raise Refused(f"`{norm.path}` is a {kind}, which does more than normalise")
+    for inputs in (whole, whole[:1], torch.cat([whole, whole])):
+        try:
+            before = probe.run(module, inputs)
+            after = probe.run(folded(copied(module), order), affine.scale * inputs + affine.shift)
+        except Exception as error:
+            raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
+        if not probe.close(before, after):
+            raise Refused(f"`{norm.path}` is a {kind}, which does more than normalise")
 
 
 def _frozen_calls(flow: Flow) -> dict[str, list[NormCall]]:
