@@ -15,6 +15,8 @@ _LIBRARIES = ("torch", "timm", "torchvision")
 _NEWLINES = re.compile("\r\n|\r|\n")
 """What ends a line for the parser."""
 _WORDS = re.compile(r"\w+")
+_NORM = re.compile("norm(?!al)", re.IGNORECASE)
+"""In "BatchNorm2d" and "norm_layer", but not in "normalize" and "kaiming_normal_"."""
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -71,10 +73,8 @@ def _relevant(script: Script) -> dict[Definition, bool]:
     definitions = _definitions(script)
     lines = _NEWLINES.split(script.text)
     words = {node: set(_WORDS.findall("\n".join(_lines(node, lines)))) for node in definitions}
-    norms = {alias for alias, dotted in script.imports.items() if "norm" in dotted.lower()}
-    naming = {
-        node: bool(words[node] & norms) or any("norm" in word.lower() for word in words[node]) for node in definitions
-    }
+    norms = {alias for alias, dotted in script.imports.items() if _names_norm(dotted)}
+    naming = {node: bool(words[node] & norms) or any(_names_norm(word) for word in words[node]) for node in definitions}
     direct = {node.name for node in definitions if naming[node]}
     return {node: naming[node] for node in definitions if naming[node] or words[node] & direct}
 
@@ -87,6 +87,10 @@ def _definitions(script: Script) -> list[Definition]:
     classes = [node for node in script.of_type(ast.ClassDef) if script.enclosing(node, ast.ClassDef) is None]
     found: list[Definition] = [*plain, *asynchronous, *classes]
     return sorted(found, key=lambda node: node.lineno)
+
+
+def _names_norm(word: str) -> bool:
+    return _NORM.search(word) is not None
 
 
 def _lines(node: Definition, lines: list[str]) -> list[str]:
