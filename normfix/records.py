@@ -1,8 +1,8 @@
 """Dataclasses at a fraction of their import time.
 
 `dataclasses.dataclass` imports `inspect` and compiles up to seven methods for every class: 0.4 ms each, which for the
-60 records of the linter is more than the whole time of linting a file. This one compiles `__init__` when the first
-instance is made, and shares the other methods. It knows what normfix uses (`frozen`, `slots`, `eq`, and `field` with
+60 records of the linter is more than the whole time of linting a file. This one compiles `__init__` when there are
+many instances, and shares the other methods. It knows what normfix uses (`frozen`, `slots`, `eq`, and `field` with
 `default`, `default_factory` and `repr`); `dataclasses.replace`, `asdict` and `fields` work on its classes.
 Type checkers see the original.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataclasses import replace as replace
 else:
     _MISSING = object()
+    _FEW = 20
 
     class _Field:
         __slots__ = ("default", "factory", "repr")
@@ -36,6 +37,7 @@ else:
             cls = _with_slots(cls, own)
         cls._record_fields = fields
         cls._record_frozen = frozen
+        cls._record_made = 0
         cls.__dataclass_fields__ = _StandardFields()
         cls.__match_args__ = tuple(fields)
         cls.__init__ = _first_init
@@ -72,10 +74,23 @@ else:
         return type(cls)(cls.__name__, cls.__bases__, {**body, "__slots__": tuple(names)})
 
     def _first_init(self, *values, **named):
-        """Stands in for `__init__` until the first instance is made."""
+        """Stands in for `__init__` while there are few instances, as most classes never have many."""
         cls = next(base for base in type(self).__mro__ if vars(base).get("__init__") is _first_init)
-        cls.__init__ = _compile_init(cls)
-        cls.__init__(self, *values, **named)
+        given = {**dict(zip(cls._record_fields, values, strict=False)), **named}
+        odd = len(given) != len(values) + len(named) or not given.keys() <= cls._record_fields.keys()
+        cls._record_made += 1
+        if odd or cls._record_made > _FEW or hasattr(cls, "__post_init__"):
+            cls.__init__ = _compile_init(cls)
+            cls.__init__(self, *values, **named)
+            return
+        for name, one in cls._record_fields.items():
+            value = given.get(name, one.default)
+            if value is _MISSING:
+                if one.factory is _MISSING:
+                    cls.__init__ = _compile_init(cls)
+                    cls.__init__(self, *values, **named)  # raises what Python raises for a missing argument
+                value = one.factory()
+            object.__setattr__(self, name, value)
 
     def _compile_init(cls):
         names = {"_MISSING": _MISSING, "_set": object.__setattr__}

@@ -98,3 +98,31 @@ def test_matching() -> None:
     match Point(1, 5):
         case Point(x, y):
             assert (x, y) == (1, 5)
+
+
+def test_the_first_instances_are_like_the_later_ones() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Fresh:
+        x: int
+        y: int = 2
+        tags: list[str] = field(default_factory=list)
+
+    made = [Fresh(number, tags=["a"]) for number in range(60)]
+    assert [(one.x, one.y, one.tags) for one in made] == [(number, 2, ["a"]) for number in range(60)]
+    assert len({id(Fresh(1).tags) for _ in range(2)} | {id(made[0].tags)}) >= 2
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [((), {}), ((1, 2, [], 4), {}), ((1,), {"x": 2}), ((1,), {"z": 2})],
+    ids=["missing", "too many", "twice", "unknown"],
+)
+def test_wrong_arguments_of_the_first_instance(arguments: tuple[int, ...], named: dict[str, int]) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Fresh:
+        x: int
+        y: int = 2
+        tags: list[str] = field(default_factory=list)
+
+    with pytest.raises(TypeError, match="__init__"):
+        Fresh(*arguments, **named)  # type: ignore[arg-type]
