@@ -17,7 +17,6 @@ from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, argument, operation, shape, source
 
 Pulled = list[tuple[fx.Node, Affine]]
-Pull = Callable[[fx.Node, Affine], Pulled]
 Push = Callable[[fx.Node, Affine], Affine]
 
 _HANDS_ON = frozenset("alias detach contiguous clone lift_fresh lift_fresh_copy".split())

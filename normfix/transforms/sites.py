@@ -18,7 +18,6 @@ from normfix.transforms.guards import finite, no_hooks, no_parametrization, not_
 from normfix.transforms.store import Store
 
 _BUFFERS = frozenset({"running_mean", "running_var"})
-_SILENT = frozenset({"_assert_tensor_metadata", "to", "contiguous", "alias", "detach"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ Shape = tuple[int, ...]
 Groups = int | Mapping[str, int] | Callable[[int], int]
 TARGETS = ("group", "batch", "sync_batch", "instance", "layer", "frozen_batch")
 _BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 _SOURCES = {
     "group": ("batch", "sync_batch", "frozen_batch"),
     "batch": ("sync_batch", "frozen_batch", "group"),
