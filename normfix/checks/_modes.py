@@ -28,6 +28,8 @@ def frozen(layer: Layer, facts: Facts) -> bool:
         owner = layer.owner or facts.graph.name
         if facts.reader == "source" and _keeps_layers_in_eval(owner, facts):
             raise Undecided(f"`{owner}` overrides `train`, and may keep `{layer.name}` in eval")
+        if facts.script is not None and f"{layer.name}.eval(" in facts.script.text:
+            raise Undecided(f"`{layer.name}` is put in eval by the code itself")
         return False
     return facts.reader == "source" or any(other.training is True for other in facts.graph.layers)
 

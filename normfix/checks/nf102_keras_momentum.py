@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from normfix import norms
+from normfix.checks._modes import frozen
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Layer
@@ -21,7 +22,7 @@ def keras_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
     value = momentum.value if momentum is not None else None
     if momentum is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not LIKELY < value < 1:
         return
-    if not norms.updates_statistics(layer):
+    if not norms.updates_statistics(layer) or (facts.reader == "source" and frozen(layer, facts)):
         return
     from decimal import Decimal  # costs a millisecond of start-up
 

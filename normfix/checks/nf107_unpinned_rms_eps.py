@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from normfix.checks._flow import twins
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import Problem, Safety, SetArgument, Severity
-from normfix.graph import Layer
+from normfix.graph import Layer, Undecided
 
 RULE = Rule("NF107", "unpinned-rms-eps", Severity.INFO, readers={"source", "model"})
 CURRENT = "1.1920929e-07"
@@ -16,6 +17,8 @@ def unpinned_rms_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
     """None was finfo(x.dtype).eps, 7.8e-3 in bfloat16; it is that of the dtype computed in now, 1.2e-7."""
     if layer.value("eps") is not None:
         return
+    if layer.kind == "RMSNorm" and any(other.kind != layer.kind for other, _ in twins(layer, facts)):
+        raise Undecided(f"the line that makes `{layer.name}` makes other norms too, by an option")
     eps = layer.arguments.get("eps")
     yield Problem(
         layer.site,

@@ -17,7 +17,8 @@ RULE = Rule("NF505", "shared-norm", Severity.WARNING, readers={"source", "model"
 def shared_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     """Each call in training has statistics of its own; eval uses one running mean and variance for all.
 
-    A block that is shared as a whole, as in siamese networks, is left alone: its inputs may be alike.
+    A block that is shared as a whole, as in siamese networks, is left alone: its inputs may be alike. Calls in
+    different branches are no proof: `if first` and `if not first` exclude each other, `norms[i]` is one of several.
     """
     if not norms.updates_statistics(layer):
         return
@@ -25,7 +26,12 @@ def shared_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     if len(calls) < 2 or frozen(layer, facts):
         return
     pairs = [(one, two) for one, two in combinations(calls, 2) if not exclusive(one, two)]
-    if not any(_differ(one, two) for one, two in pairs):
+    together = [(one, two) for one, two in pairs if one.branches == two.branches]
+    if not any(_differ(one, two) for one, two in together):
+        if len(together) < len(pairs):
+            raise Undecided(
+                f"one pass may run only one of the calls of `{layer.name}`, which stand in different branches"
+            )
         return
     yield Problem(
         layer.site,

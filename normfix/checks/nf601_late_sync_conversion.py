@@ -1,4 +1,4 @@
-"""NF601 late-sync-conversion: convert_sync_batchnorm after the network was wrapped or compiled."""
+"""NF601 late-sync-conversion: convert_sync_batchnorm after the network was wrapped."""
 
 import ast
 from collections.abc import Iterator
@@ -14,7 +14,10 @@ RULE = Rule("NF601", "late-sync-conversion", Severity.ERROR, readers=SOURCE)
 
 @on_script(RULE)
 def late_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
-    """A conversion to SyncBatchNorm of a network that is already in DistributedDataParallel or torch.compile."""
+    """A conversion to SyncBatchNorm of a network that is already in DistributedDataParallel.
+
+    `torch.compile` compiles at the first pass, and anew once the modules have changed.
+    """
     if "convert_sync_batchnorm" in script.text:
         for call in calls_of(script, "convert_sync_batchnorm"):
             if converts(script, call) and call.args:
@@ -23,14 +26,14 @@ def late_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
 
 def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:
     found = wrapped_before(script, scope_of(script, node), node.args[0], node)
-    if found is None or found[0] == "DataParallel":
+    if found is None or found[0] != "DistributedDataParallel":
         return
     how, where = found
     text = script.source(node.args[0])
     yield Problem(
         script.site(node),
-        f"`{text}` is converted after `{how}` took it: what was set up for the old batch norms (hooks, buckets, "
-        "compiled code) does not know the new ones",
+        f"`{text}` is converted after `{how}` took it: what was set up for the old batch norms (hooks, buckets) "
+        "does not know the new ones",
         help=f"Call `convert_sync_batchnorm` before `{how}`",
         related=[("wrapped here", script.site(where))],
     )

@@ -43,7 +43,9 @@ def _starts_gloo(script: Script, call: ast.Call) -> bool:
 
 @on_graph(RULE)
 def sync_for_inference(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
-    """SyncBatchNorm layers of a model on the CPU."""
+    """SyncBatchNorm layers of a live model on the CPU; source does not tell where a model will run."""
+    if facts.reader == "source":
+        return
     found = [layer for layer in graph.layers if layer.kind in ("SyncBatchNorm", "timm.SyncBatchNormAct")]
     if not found or any(tensor.device not in ("cpu", "") for layer in found for tensor in layer.state.values()):
         return

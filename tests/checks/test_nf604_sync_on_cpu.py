@@ -51,9 +51,10 @@ def test_found(text: str) -> None:
     fires(rule, text, "info")
 
 
-def check(kind: str, device: str, purpose: str | None) -> list[str]:
-    layer = Layer(kind, "bn", Site(module="bn"), state={"weight": Tensor((4,), "float32", device, list)})
-    facts = engine.Facts("model", purpose=purpose)
+def check(kind: str, device: str, purpose: str | None, reader: str = "model") -> list[str]:
+    state = {"weight": Tensor((4,), "float32", device, list)} if reader == "model" else {}
+    layer = Layer(kind, "bn", Site(module="bn"), state=state)
+    facts = engine.Facts(reader, purpose=purpose)
     return [
         str(one.severity) for one in engine.run(facts, [rule.sync_for_inference], [LayerGraph("Net", [layer])]).findings
     ]
@@ -64,3 +65,7 @@ def test_live() -> None:
     assert check("SyncBatchNorm", "cuda:0", "inference") == []
     assert check("SyncBatchNorm", "cpu", "training") == ["info"]
     assert check("SyncBatchNorm", "cpu", "inference") == ["warning"]
+
+
+def test_source_does_not_tell_the_device() -> None:
+    assert check("SyncBatchNorm", "", None, reader="source") == []
