@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("jinja2")
 pytest.importorskip("leather")
 
-from networks import about, norms_of, residual
+from sample_networks import about, norms_of, residual
 
 from normfix.errors import UsageError
 from normfix.findings import Abstention, Finding, Report, Severity

@@ -11,7 +11,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("leather")
 
 from browser import CHROMIUM, DRIVER, Browser, chromium
-from networks import about, norms_of, residual
+from sample_networks import about, norms_of, residual
 
 from normfix.findings import Abstention, Failure, Report
 from normfix.graph import LayerGraph

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from networks import about, norms_of, residual
+from sample_networks import about, norms_of, residual
 
 from normfix.findings import Failure, Report
 from normfix.reports.html import environment, notebook
