@@ -55,6 +55,8 @@ def _severity(eps: Argument, width: Argument | None, facts: Facts) -> Severity |
         return Severity.ERROR
     if not isinstance(value, (int, float)):
         return None
+    if not positional and eps.text.replace(".", "_").isidentifier():
+        return None  # an option or a constant of that name: whoever named it knew what it is
     if value >= BLATANT and (positional or facts.reader != "source"):
         return Severity.ERROR
     if value >= STRIKING:

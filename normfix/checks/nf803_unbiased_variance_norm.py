@@ -15,6 +15,7 @@ from normfix.steps import dotted
 
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE)
 DEVIATIONS = frozenset({"std", "var", "std_mean", "var_mean"})
+_CENTRES = frozenset({"mean", "std_mean", "var_mean"})
 HELP = "Use the norm of torch; old weights carry over when the scale is multiplied by sqrt((n - 1) / n)"
 
 
@@ -27,6 +28,8 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
     forward = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None)
     if forward is None or "weight" in {dotted(one).rpartition(".")[2] for one in _measured(script, forward)}:
         return
+    if not any(isinstance(one, ast.Attribute) and one.attr in _CENTRES for one in walk(forward)):
+        return  # nothing is centred: no norm of torch does that, so there is none to agree with
     divisors = _divisors(script, forward)
     for call in (one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
         if _is_unbiased(script, call) and (_names(script, call) & divisors or _divides(script, call)):

@@ -41,6 +41,11 @@ RESULT = "return self.a * (x - mean) / (std + self.eps) + self.b"
             id="weight standardisation",
         ),
         pytest.param("def advantages(x):\n    return (x - x.mean()) / (x.std() + 1e-8)", id="returns and advantages"),
+        pytest.param(
+            "class VarianceNorm(nn.Module):\n    def forward(self, x):\n"
+            "        return x * torch.rsqrt(x.var(-1, keepdim=True) + self.eps)",
+            id="a norm that does not centre has no counterpart in torch",
+        ),
         pytest.param(norm("return F.layer_norm(x, x.shape[-1:])"), id="functional"),
         pytest.param(norm("import numpy as np", "return x / np.std(x)"), id="numpy"),
     ],
