@@ -58,6 +58,10 @@ class Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # it is g
         return parser
 
 
+TORCH_EXTRA = frozenset({"torch", "numpy", "onnx", "onnxruntime", "onnxscript", "safetensors"})
+"""What the base install leaves out."""
+
+
 def _columns() -> int:
     try:
         return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns) or 80
@@ -91,7 +95,14 @@ def run(argv: Sequence[str]) -> int:
     if arguments.command is None:
         parser.print_help()
         return 2
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except ModuleNotFoundError as error:
+        if error.name in TORCH_EXTRA:
+            raise UsageError(
+                f'cannot run `normfix {arguments.command}`: it needs {error.name}; pip install "normfix[torch]"'
+            ) from error
+        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:

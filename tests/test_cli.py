@@ -189,3 +189,15 @@ def test_statistics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert cli.main(["lint", "net.py", "--statistics", "--output-format", "concise"]) == 0
     assert "what feeds it is known for 2 of 2 norm layers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check", "model.py:net"], ["fold", "model.py:net"], ["inspect", "model.py:net"], ["verify", "a.py:a", "b.py:b"]],
+    ids=lambda command: command[0],
+)
+def test_a_missing_torch_is_named_with_the_extra_that_brings_it(command: list[str]) -> None:
+    program = f"import sys; sys.modules['torch'] = None; from normfix.cli import main; sys.exit(main({command}))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == (f'error: cannot run `normfix {command[0]}`: it needs torch; pip install "normfix[torch]"\n')
