@@ -27,9 +27,9 @@ def frozen(layer: Layer, facts: Facts) -> bool:
     if layer.training is not False:
         owner = layer.owner or facts.graph.name
         if facts.reader == "source" and _keeps_layers_in_eval(owner, facts):
-            raise Undecided(f"`{owner}` overrides `train`, and may keep `{layer.name}` in eval")
-        if facts.script is not None and f"{layer.name}.eval(" in facts.script.text:
-            raise Undecided(f"`{layer.name}` is put in eval by the code itself")
+            raise Undecided(
+                f"`{owner}` switches layers to eval in a method of its own, and may keep `{layer.name}` there"
+            )
         return False
     return facts.reader == "source" or any(other.training is True for other in facts.graph.layers)
 
@@ -64,12 +64,12 @@ def example_batch(facts: Facts) -> int:
 
 
 def _keeps_layers_in_eval(name: str, facts: Facts) -> bool:
-    """Has the class a `train` of its own that switches layers to eval."""
+    """Has the class a `train` of its own, or a `forward`, that switches layers to eval."""
     script = facts.script
     if script is None or ".eval(" not in script.text:
         return False
     return any(
-        isinstance(method, ast.FunctionDef) and method.name == "train" and ".eval(" in ast.unparse(method)
+        isinstance(method, ast.FunctionDef) and method.name in ("train", "forward") and ".eval(" in ast.unparse(method)
         for owner in script.of_type(ast.ClassDef)
         if owner.name == name
         for method in owner.body
