@@ -112,6 +112,26 @@ def effects(script: Script, scope: Scope, name: str) -> Effects:
     return found
 
 
+def reach(script: Script, scope: Scope, name: str) -> list[tuple[Scope, str]]:
+    """Where a module of this name is known, and as what: its scope, what reads it from there, what it is handed to."""
+    todo = [(scope, name)]
+    if isinstance(scope.node, ast.Module):
+        others = (one for one in scopes(script).values() if name not in one.bound and name not in one.parameters())
+        todo += [(one, name) for one in others]
+    elif name.startswith("self."):
+        owner = script.class_of(scope.node)
+        todo += [(one, name) for one in scopes(script).values() if script.class_of(one.node) is owner]
+    seen: dict[tuple[ast.AST, str], tuple[Scope, str]] = {}
+    while todo:
+        here, alias = todo.pop()
+        if (here.node, alias) not in seen:
+            seen[here.node, alias] = here, alias
+            faces = aliases(here, alias)
+            for call in here.calls:
+                todo += _handed_on(script, call, faces, Effects())
+    return list(seen.values())
+
+
 def aliases(scope: Scope, name: str) -> frozenset[str]:
     """Other names of the same module in a scope: `ddp = DDP(net.to(device))` makes `ddp` one of `net`."""
     faces, size = {name}, 0
@@ -133,10 +153,11 @@ def _concerns(script: Script, change: Switch, faces: frozenset[str]) -> bool:
         for face in faces
     ):
         return True
-    return "." not in change.subject and _is_loop_variable(script, change)
+    return "." not in change.subject and is_loop_variable(script, change)
 
 
-def _is_loop_variable(script: Script, change: Switch) -> bool:
+def is_loop_variable(script: Script, change: Switch) -> bool:
+    """Is what is switched the variable of a loop or of a lambda: one part after the other."""
     for parent in script.ancestors(change.call, ast.AST):
         if isinstance(parent, ast.Lambda):
             return True

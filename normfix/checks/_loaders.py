@@ -49,12 +49,21 @@ def loaders(script: Script) -> Iterator[Loader]:
 
 def feeds_training(script: Script, loader: Loader) -> bool:
     """Does the loader feed training: by its name, its shuffling, or a loop over it that calls backward()."""
-    words = _words(f"{loader.name} {_dataset_text(loader)}")
-    if EVALUATION.search(words):
+    if named_for_evaluation(loader):
         return False
-    if TRAINING.search(words) or loader.given("shuffle") or loader.given("sampler"):
+    if named_for_training(loader):
         return trains(script)
     return any(_reads(loop, loader.name) and _calls_backward(loop) for loop in script.of_type(ast.For))
+
+
+def named_for_training(loader: Loader) -> bool:
+    """Do the names or the shuffling of a loader say that it feeds training."""
+    return bool(TRAINING.search(_named_words(loader))) or loader.given("shuffle") or loader.given("sampler")
+
+
+def named_for_evaluation(loader: Loader) -> bool:
+    """Do the names of a loader, or of its data, say that it feeds anything but training."""
+    return EVALUATION.search(_named_words(loader)) is not None
 
 
 def trains(script: Script) -> bool:
@@ -188,6 +197,10 @@ def _dataset_text(loader: Loader) -> str:
     if isinstance(dataset, ast.Call):
         return " ".join([dotted(dataset.func), *(ast.unparse(one) for one in dataset.args[:2])])
     return ast.unparse(dataset) if dataset is not None else ""
+
+
+def _named_words(loader: Loader) -> str:
+    return _words(f"{loader.name} {_dataset_text(loader)}")
 
 
 def _words(text: str) -> str:

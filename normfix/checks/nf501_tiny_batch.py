@@ -7,15 +7,13 @@ ImageNet error of a ResNet-50 at 32, 16, 8, 4, 2 samples per device (Wu and He 2
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._loaders import batch_size, feeds_training, loaders, unbatches
+from normfix.checks._feeding import trained_network
+from normfix.checks._loaders import batch_size, loaders, unbatches
 from normfix.checks._modes import example_batch, frozen
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity, Transform
-from normfix.flow import effects
 from normfix.graph import LayerGraph, Undecided
-from normfix.networks import batch_normed_networks, contents
 from normfix.script import Script
-from normfix.steps import dotted
 
 RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers=SOURCE | LIVE)
 SEVERE, SMALL = 2, 8
@@ -28,16 +26,14 @@ HELP = (
 
 @on_script(RULE)
 def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
-    """A training DataLoader with a literal batch size, in a file that builds a network with batch norm."""
+    """A DataLoader with a literal batch size that a network with batch norm is trained on."""
     if "DataLoader" not in script.text or _escapes(script):
         return
-    small = [
-        (one, *given)
-        for one in loaders(script)
-        if (given := batch_size(script, one)) and 0 < given[0] <= SMALL and feeds_training(script, one)
-    ]
-    network = _trained_network(script) if small else ""
-    for loader, size, text in small if network else ():
+    for loader in loaders(script):
+        size, text = batch_size(script, loader) or (0, "")
+        network = trained_network(script, loader) if 0 < size <= SMALL else ""
+        if not network:
+            continue
         if size == 1 and unbatches(script):
             yield Undecided("the data set seems to give whole batches: its samples lose their first axis again")
             continue
@@ -89,12 +85,3 @@ def _samples(count: int) -> str:
 def _escapes(script: Script) -> bool:
     """Are the norms of this file frozen, replaced or synchronised."""
     return any(word in script.text for word in ("FrozenBatchNorm", "convert_sync_batchnorm", "SyncBatchNorm"))
-
-
-def _trained_network(script: Script) -> str:
-    """How the file names a network with batch norm that it trains; "" where it trains none."""
-    for name, value, scope in batch_normed_networks(script):
-        modes = effects(script, scope, name)
-        if not contents(script, value).frozen and (modes.trains or not modes.evals):
-            return dotted(getattr(value, "func", None)).rpartition(".")[2] or name
-    return ""

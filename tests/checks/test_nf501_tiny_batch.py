@@ -67,6 +67,156 @@ def test_silent(text: str) -> None:
     silent(rule, text)
 
 
+GROUPED = NET.replace("class Net", "class Grouped").replace("BatchNorm2d(8)", "GroupNorm(2, 8)")
+STEPS = "    for x in loader:\n        net(x).sum().backward()\n"
+TRAINED_WELL = (
+    "def train(ds):\n    net = Net()\n    net.train()\n    loader = DataLoader(ds, 32, shuffle=True)\n" + STEPS
+)
+FREEZE = "for m in net.modules():\n        if isinstance(m, nn.BatchNorm2d):\n            m.eval()\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "def grouped(ds):\n    net = Grouped()\n    loader = DataLoader(ds, 1)\n" + STEPS,
+            id="the loader feeds a group-normed network, another function trains the batch-normed one",
+        ),
+        pytest.param(
+            "def grouped(ds):\n    net = Grouped()\n    train_loader = DataLoader(ds, 1, shuffle=True)\n"
+            "    fit(net, train_loader)\n",
+            id="handed over with a group-normed network",
+        ),
+        pytest.param(
+            "def test(ds):\n    net = Net()\n    net.eval()\n    loader = DataLoader(ds, 1)\n"
+            "    with torch.no_grad():\n        return [net(x) for x in loader]\n",
+            id="an evaluation loader that is named like the training loader",
+        ),
+        pytest.param(
+            "def attack(ds):\n    net = Net()\n    net.eval()\n    loader = DataLoader(ds, 1, shuffle=True)\n" + STEPS,
+            id="a backward pass in eval mode",
+        ),
+        pytest.param(
+            "def head(ds):\n    net, top = Net(), Grouped()\n    loader = DataLoader(ds, 1, shuffle=True)\n"
+            "    for x in loader:\n        with torch.no_grad():\n            y = net(x)\n        top(y).backward()\n",
+            id="features without gradients",
+        ),
+        pytest.param(
+            "def measure(ds):\n    net = Net()\n    loader = DataLoader(ds, 1, shuffle=True)\n"
+            "    for x in loader:\n        net(x)\n",
+            id="no backward pass",
+        ),
+        pytest.param(
+            "def frozen(ds):\n    net = Net()\n    net.train()\n    "
+            + FREEZE
+            + "    loader = DataLoader(ds, 1)\n"
+            + STEPS,
+            id="norms frozen one by one after train()",
+        ),
+        pytest.param(
+            "def freeze(net):\n    " + FREEZE + "def frozen(ds):\n    net = Net()\n    net.train()\n    freeze(net)\n"
+            "    loader = DataLoader(ds, 1)\n" + STEPS,
+            id="norms frozen by a helper",
+        ),
+        pytest.param(
+            "def freeze(m):\n    if isinstance(m, nn.BatchNorm2d):\n        m.eval()\n"
+            "def frozen(ds):\n    net = Net()\n    net.train()\n    net.apply(freeze)\n"
+            "    loader = DataLoader(ds, 1)\n" + STEPS,
+            id="norms frozen by apply",
+        ),
+        pytest.param(
+            "def frozen(ds):\n    net = Net()\n    net.train()\n    net.bn.eval()\n"
+            "    loader = DataLoader(ds, 1)\n" + STEPS,
+            id="the norm frozen by its name",
+        ),
+        pytest.param(
+            "def make(ds):\n    return DataLoader(ds, 32, shuffle=True), DataLoader(ds, 1)\n"
+            "def train(ds):\n    net = Net()\n"
+            "    loader, single = make(ds)\n" + STEPS,
+            id="the other of two returned loaders",
+        ),
+        pytest.param(
+            "def train(a, b):\n    net = Net()\n"
+            "    loaders = {'a': DataLoader(a, 32), 'b': DataLoader(b, 1, shuffle=True)}\n"
+            "    for x in loaders['a']:\n        net(x).backward()\n    for x in loaders['b']:\n        print(x)\n",
+            id="the other entry of a dict",
+        ),
+        pytest.param(
+            "def tasks(ds):\n    net = Net()\n    for task in DataLoader(ds, 1, shuffle=True):\n"
+            "        for x in split(task):\n            net(x).sum().backward()\n",
+            id="a loader of tasks, each of which is split into batches",
+        ),
+        pytest.param(
+            "def train(ds, fixed):\n    net = Net()\n    single = DataLoader(fixed, 1, shuffle=True)\n"
+            "    loader = DataLoader(ds, 32)\n    for _ in range(9):\n        show(next(iter(single)))\n"
+            "        for x in loader:\n            net(x).sum().backward()\n",
+            id="a single batch to look at, beside the training loop",
+        ),
+    ],
+)
+def test_loaders_that_train_no_batch_norm(text: str) -> None:
+    silent(rule, NET + GROUPED + TRAINED_WELL + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "def run(ds):\n    net = Net()\n    loader = DataLoader(ds, 1)  # here\n" + STEPS, id="one function"
+        ),
+        pytest.param(
+            "def epoch(net, loader):\n"
+            + STEPS
+            + "def run(ds):\n    model = Net()\n    data = DataLoader(ds, 1)  # here\n"
+            "    epoch(model, data)",
+            id="both handed to a function",
+        ),
+        pytest.param(
+            "def step(m, x):\n    m(x).sum().backward()\n"
+            "def run(ds):\n    net = Net()\n    loader = DataLoader(ds, 1)  # here\n"
+            "    for index, x in enumerate(loader):\n        step(net, x)",
+            id="a training step of its own, through enumerate",
+        ),
+        pytest.param(
+            "def make(ds):\n    return DataLoader(ds, 1), DataLoader(ds, 32)  # here\ndef run(ds):\n    net = Net()\n"
+            "    loader, other = make(ds)\n" + STEPS,
+            id="the first of two returned loaders",
+        ),
+        pytest.param(
+            "def run(ds):\n    net = Net()\n    batches = iter(DataLoader(ds, 1, shuffle=True))  # here\n"
+            "    for _ in range(9):\n        net(next(batches)).sum().backward()",
+            id="next() of an iterator",
+        ),
+        pytest.param(
+            "def run(ds):\n    net = Net()\n    loader = DataLoader(ds, 1)  # here\n    for x in loader:\n"
+            "        for _ in range(3):\n            net(x).sum().backward()",
+            id="several steps for each batch",
+        ),
+        pytest.param(
+            "class Run:\n    def __init__(self, ds):\n        self.net = Net()\n"
+            "        self.data = DataLoader(ds, 1, shuffle=True)  # here\n    def go(self):\n"
+            "        for x in self.data:\n            self.net(x).sum().backward()",
+            id="attributes of a trainer class",
+        ),
+        pytest.param(
+            "def run(ds):\n    net = Net()\n    loaders = {'train': DataLoader(ds, 1, shuffle=True)}  # here\n"
+            "    for phase in ('train', 'val'):\n        net.train()\n"
+            "        if phase == 'val':\n            net.eval()\n"
+            "        for x in loaders[phase]:\n            net(x).sum().backward()",
+            id="phases",
+        ),
+        pytest.param(
+            "def validate(net):\n    net.eval()\n"
+            "def run(ds):\n    net = Net()\n    loader = DataLoader(ds, 1)  # here\n"
+            "    net.train()\n" + STEPS + "    validate(net)",
+            id="eval only after the training",
+        ),
+    ],
+)
+def test_loaders_followed_to_their_network(text: str) -> None:
+    fires(rule, NET + GROUPED + TRAINED_WELL + text, "warning")
+
+
 @pytest.mark.parametrize(
     ("text", "severity"),
     [
