@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 
 from normfix.checks._loaders import CONSTRUCTORS, Loader, named_for_evaluation, named_for_training, trains
 from normfix.flow import Event, aliases, callee, callers, effects, events, is_loop_variable, passed, reach
@@ -9,7 +10,6 @@ from normfix.networks import batch_normed_networks, classes, contents, defined, 
 from normfix.script import Script, walk
 from normfix.steps import Loop, Scope, dotted, loops, scope_of, scopes, switch, unwrapped
 
-DEPTH = 8
 COUNTS = frozenset({"len", "range"})
 """Calls that ask how long a loader is, and read nothing from it."""
 
@@ -21,9 +21,10 @@ def trained_network(script: Script, loader: Loader) -> str:
     """
     if named_for_evaluation(loader) or not trains(script):
         return ""
-    read = [loop for loop in _readers(script) if loader.call in _read(script, loop)]
+    networks = list(batch_normed_networks(script))
+    read = [loop for loop, given in _readers(script).items() if loader.call in given] if networks else []
     managed = not read and named_for_training(loader) and not _has_rival(script, scope_of(script, loader.call))
-    for name, value, scope in batch_normed_networks(script):
+    for name, value, scope in networks:
         modes = effects(script, scope, name)
         if contents(script, value).frozen or (modes.evals and not modes.trains) or _freezes(script, scope, name):
             continue
@@ -33,10 +34,12 @@ def trained_network(script: Script, loader: Loader) -> str:
     return ""
 
 
-def _readers(script: Script) -> list[Loop | ast.comprehension]:
-    """Everything that may read a loader to its end."""
+@lru_cache(maxsize=8)
+def _readers(script: Script) -> dict[Loop | ast.comprehension, set[ast.Call]]:
+    """Everything that may read a loader to its end, and the loaders that it reads."""
     plain: list[Loop | ast.comprehension] = [*script.of_type(ast.For), *script.of_type(ast.While)]
-    return [*plain, *script.of_type(ast.AsyncFor), *script.of_type(ast.comprehension)]
+    plain += [*script.of_type(ast.AsyncFor), *script.of_type(ast.comprehension)]
+    return {loop: _read(script, loop) for loop in plain}
 
 
 def _read(script: Script, loop: Loop | ast.comprehension) -> set[ast.Call]:
@@ -44,7 +47,7 @@ def _read(script: Script, loop: Loop | ast.comprehension) -> set[ast.Call]:
     read = [] if isinstance(loop, ast.While) else [loop.iter]
     if not isinstance(loop, ast.comprehension):
         read += [one for one in _next_calls(loop) if loops(script, one)[:1] == [loop]]
-    return {found for one in read for found in _sources(script, scope_of(script, one), one, None, DEPTH)}
+    return {found for one in read for found in _sources(script, scope_of(script, one), one, None, set())}
 
 
 def _next_calls(loop: ast.AST) -> list[ast.Call]:
@@ -122,24 +125,32 @@ def _has_rival(script: Script, scope: Scope) -> bool:
     )
 
 
-def _sources(script: Script, scope: Scope, node: ast.AST, key: str | None, depth: int) -> Iterator[ast.Call]:
-    """The loaders that an expression may stand for; with a key, the entry of that name in a dict."""
-    if depth == 0:
-        return
-    if isinstance(node, ast.Name | ast.Attribute):
-        for value, where in _values(script, scope, dotted(node)):
-            yield from _sources(script, where, value, key, depth - 1)
+def _sources(script: Script, scope: Scope, node: ast.AST, key: str | None, seen: set[object]) -> Iterator[ast.Call]:
+    """The loaders that an expression may stand for; with a key, the entry of that name in a dict.
+
+    Each name and each function is looked at once: `seen` holds those that were.
+    """
+    meanings: Iterator[tuple[ast.expr, Scope]] = iter(())
+    if isinstance(node, ast.Call) and script.resolve(node.func) in CONSTRUCTORS:
+        yield node
     elif isinstance(node, ast.Subscript):
         entry = getattr(node.slice, "value", None)
-        yield from _sources(script, scope, node.value, entry if isinstance(entry, str) else None, depth - 1)
-    elif isinstance(node, ast.Call) and script.resolve(node.func) in CONSTRUCTORS:
-        yield node
-    elif isinstance(node, ast.Call) and callee(script, node) is not None:
-        for value, where in _returned(script, node):
-            yield from _sources(script, where, value, key, depth - 1)
+        yield from _sources(script, scope, node.value, entry if isinstance(entry, str) else None, seen)
+    elif isinstance(node, ast.Name | ast.Attribute):
+        meanings = _values(script, scope, dotted(node)) if _is_new((scope.node, dotted(node), key), seen) else meanings
+    elif isinstance(node, ast.Call) and (function := callee(script, node)) is not None:
+        meanings = _returned(script, node) if _is_new((function, key), seen) else meanings
     elif not (isinstance(node, ast.Call) and dotted(node.func) in COUNTS):
         for child in _parts(node, key):
-            yield from _sources(script, scope, child, key, depth)
+            yield from _sources(script, scope, child, key, seen)
+    for value, where in meanings:
+        yield from _sources(script, where, value, key, seen)
+
+
+def _is_new(one: object, seen: set[object]) -> bool:
+    new = one not in seen
+    seen.add(one)
+    return new
 
 
 def _parts(node: ast.AST, key: str | None) -> Iterator[ast.AST]:

@@ -318,6 +318,11 @@ def test_a_network_in_the_file_beside() -> None:
     fires(rule, text, sibling=lambda name: beside if name == "model.Net" else None)
 
 
+def test_names_that_many_ways_lead_to_are_looked_at_once() -> None:
+    chain = "".join(f"a{number + 1} = pick(a{number}, a{number})\n" for number in range(40))
+    fires(rule, NET + "a0 = DataLoader(ds, 1)  # here\n" + chain + TRAIN.replace("loader", "a40"), "warning")
+
+
 def check(batch_size: int | None, purpose: str | None = "training", world_size: int | None = None, **layer: object):
     kind = str(layer.pop("kind", "BatchNorm2d"))
     layers = [Layer(kind, name, Site(module=name), training=bool(layer.get("training", True))) for name in ("a", "b")]
