@@ -104,8 +104,8 @@ def _span(origin: Origin) -> dict[str, object]:
 
 
 def _uri(path: str) -> str:
-    """A URI reference: relative paths stay relative."""
-    text = quote(path.replace(os.sep, "/"))
+    """A URI reference: relative paths stay relative. A name that is not UTF-8 keeps its bytes."""
+    text = quote(path.replace(os.sep, "/"), errors="surrogateescape")
     return f"file://{text}" if text.startswith("/") else text
 
 

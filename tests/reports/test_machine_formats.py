@@ -1,19 +1,24 @@
 """What other programs read is valid by their rules."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from importlib import resources
+from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
 from hostile import FINDINGS, REPORT
 
-from normfix import __version__
+from normfix import __version__, cli
 from normfix.findings import Report
-from normfix.reports import render
+from normfix.reports import LINT_FORMATS, render
 
 EMPTY = Report()
+MISUSE = "import torch\n\n\ndef f(model: torch.nn.Module):\n    model.eval\n"
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +116,29 @@ def test_junit_without_findings_passes_one_case() -> None:
     root = ElementTree.fromstring(render(EMPTY, "junit"))
     assert (root.get("tests"), root.get("failures")) == ("1", "0")
     assert len(root.findall("testsuite/testcase")) == 1
+
+
+@pytest.fixture
+def not_utf8(tmp_path: Path) -> Path:
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py")).write_text(MISUSE)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    return tmp_path
+
+
+@pytest.mark.parametrize("output_format", LINT_FORMATS)
+def test_a_file_name_that_is_not_utf8_is_written_in_utf8(output_format: str, not_utf8: Path) -> None:
+    words = ["lint", "--no-cache", ".", "--output-format", output_format, "--select", "NF403"]
+    done = subprocess.run([sys.executable, "-m", "normfix", *words], cwd=not_utf8, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert "caf" in done.stdout.decode("utf-8")
+
+
+def test_sarif_keeps_the_bytes_of_a_file_name(
+    not_utf8: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(not_utf8)
+    assert cli.main(["lint", "--no-cache", ".", "--output-format", "sarif", "--select", "NF403"]) == 1
+    [result] = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "caf%E9.py"
