@@ -27,14 +27,18 @@ def find(
 ) -> list[str]:
     """Every source file, once, in the order of `paths` and sorted within a directory.
 
-    A file that is named is there, whatever is excluded, unless `force_exclude`. Raises UsageError for a path that does
-    not exist, and for a directory without any Python file.
+    A file that is named is there, whatever is excluded, unless `force_exclude`; of a file and the links to it, the
+    file. Raises UsageError for a path that does not exist or is a pipe or a device, and for a directory without any
+    Python file.
     """
     found: dict[str, str] = {}
     settings_of = settings_of or config.finder()
     for path in paths:
         for file in _files(path, exclude, settings_of, force_exclude):
-            found.setdefault(os.path.abspath(file), file)
+            real = os.path.realpath(file)
+            if real in found and os.path.islink(found[real]) and not os.path.islink(file):
+                del found[real]
+            found.setdefault(real, file)
     return list(found.values())
 
 
@@ -45,7 +49,11 @@ def _files(
         raise UsageError(f"cannot read `{path}`: no such file or directory")
     if force_exclude and left_out(path, exclude, settings_of(path), patterns.under):
         return ()
-    return _walk(path, exclude, settings_of) if os.path.isdir(path) else [path]
+    if os.path.isdir(path):
+        return _walk(path, exclude, settings_of)
+    if _is_special(path):
+        raise UsageError(f"cannot read `{path}`: it is a pipe, a socket or a device, not a regular file")
+    return [path]
 
 
 def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Settings]) -> Iterator[str]:
@@ -64,11 +72,16 @@ def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Setting
         sources = sorted(name for name in files if name.endswith(SUFFIXES))
         barren = barren and not sources
         for name in sources:
-            if stays(name, False):
-                path = os.path.join(parent, name)
+            path = os.path.join(parent, name)
+            if stays(name, False) and not _is_special(path):
                 yield path[2:] if top == "." else path
     if barren:
         raise UsageError(f"no Python file or notebook in the directory `{top}`")
+
+
+def _is_special(path: str) -> bool:
+    """Is it there, but no regular file: reading it may never end. A link that leads nowhere is reported when read."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def left_out(

@@ -65,6 +65,31 @@ def test_a_missing_path(path: str, tree: Path) -> None:
         find([path])
 
 
+def test_a_pipe_is_refused_by_name_for_its_end_may_never_come(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("x.py")
+    assert cli.main(["lint", "--no-cache", "x.py"]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot read `x.py`: it is a pipe")
+
+
+def test_a_pipe_among_files_is_passed_by(tree: Path) -> None:
+    os.mkfifo("pkg/x.py")
+    Path("pkg/y.py").symlink_to("x.py")
+    assert find(["pkg"]) == ["pkg/c.py"]
+
+
+def test_a_file_is_looked_at_once_by_its_own_name(tree: Path) -> None:
+    Path("pkg/a_link.py").symlink_to("c.py")
+    Path("linked").symlink_to("pkg")
+    assert find(["linked", "pkg"]) == ["linked/c.py"]
+    assert find(["pkg"]) == ["pkg/c.py"]
+
+
+def test_links_to_one_file_are_looked_at_once(tree: Path) -> None:
+    Path("pkg/one.py").symlink_to("../a.py")
+    Path("pkg/two.py").symlink_to("../a.py")
+    assert find(["pkg"]) == ["pkg/c.py", "pkg/one.py"]
+
+
 def test_a_directory_without_python(tree: Path) -> None:
     (tree / "docs" / "deep").mkdir(parents=True)
     with pytest.raises(UsageError, match="no Python file or notebook in the directory `docs`"):
