@@ -36,6 +36,8 @@ class Outcome:
     report: Report
     """The findings and errors of the run as they are now."""
     written: bool
+    unsafe: bool = False
+    """Were unsafe fixes asked for."""
 
     @property
     def changed(self) -> bool:
@@ -72,6 +74,8 @@ class Outcome:
             yield f"Left {_count(len(left), 'finding')} with a fix as it was:"
         for finding, reason in left:
             yield f"  {finding.path}:{finding.line}:{finding.column}: {finding.code} {reason}"
+        if self.unsafe:
+            return
         unsafe = sum(allowed(finding, True) and not allowed(finding, False) for finding in self.report.findings)
         refused = sum(allowed(finding, True) and not allowed(finding, False) for finding, _ in left)
         if unsafe > refused:
@@ -92,7 +96,7 @@ def apply(report: Report, lint: Lint, *, unsafe: bool = False, write: bool = Tru
     findings += [finding for file in done.values() for finding in file.report.findings]
     findings.sort(key=lambda one: (one.path, one.cell or 0, one.line or 0, one.column or 0, one.code))
     errors = [Failure(file.path, file.error) for file in fixed if file.error is not None]
-    return Outcome(fixed, replace(report, findings=findings, errors=[*report.errors, *errors]), write)
+    return Outcome(fixed, replace(report, findings=findings, errors=[*report.errors, *errors]), write, unsafe)
 
 
 def _fixed_file(path: str, lint: Lint, unsafe: bool, write: bool) -> FixedFile:

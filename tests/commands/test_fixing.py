@@ -79,6 +79,19 @@ def test_a_file_that_cannot_be_written_exits_with_2(
     assert f"error: {file}: not fixed: it is read-only" in capsys.readouterr().err
 
 
+def test_unsafe_fixes_are_not_recommended_to_who_asked_for_them(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.chmod(0o444)
+    assert main(["lint", "--unsafe-fixes", str(file)]) == 2
+    assert "--unsafe-fixes" not in capsys.readouterr().err
+
+
+def test_what_was_fixed_is_not_listed_under_the_name_of_a_link(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file.parent / "a_link.py").symlink_to(file)
+    assert main(["lint", "--no-cache", "--unsafe-fixes", str(file.parent)]) == 0
+    assert file.read_text() == UNSAFE
+    assert capsys.readouterr().out == "Nothing found\n"
+
+
 def test_a_syntax_error_stays_a_finding_and_the_others_are_fixed(file: Path) -> None:
     broken = file.with_name("broken.py")
     broken.write_text("def f(:\n")
