@@ -42,9 +42,14 @@ def check(
     """
     _require_plan(purpose, batch_size, world_size)
     checks = selected(select, extend_select, ignore)
+    import torch
+
     from normfix.readers.model import capture
 
     captured = capture(model, example_inputs, example_kwargs)
+    if isinstance(captured.model, torch.jit.ScriptModule):
+        kind = type(captured.model).__name__
+        raise UsageError(f"cannot check `{kind}`: a TorchScript module hides its layers; pass the model it was made of")
     facts = Facts(
         "model",
         name or captured.graph.name,

@@ -2,4 +2,8 @@
 
 
 class UsageError(Exception):
-    """Bad input. The message says what was being done, on what, and why it failed."""
+    """Bad input. The message says what was being done, on what, and why it failed, on one line."""
+
+    def __init__(self, message: str) -> None:
+        # It may quote what somebody else's exception says on many lines.
+        super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))

@@ -7,10 +7,14 @@ import pytest
 from normfix.cli import main
 
 SOURCE = """
+import torch
 from torch import nn
 
 def biased(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
 def sound(): return nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))
+def scripted(): return torch.jit.script(biased())
+def wrapped(): return nn.DataParallel(scripted())
+def boom(): raise RuntimeError("boom\\nsecond line")
 """
 
 
@@ -31,6 +35,9 @@ def nets(tmp_path):
         pytest.param("biased", ["--batch-size", "0"], "the batch size `0`", id="batch-size"),
         pytest.param("biased", ["--select", "NF9999"], "NF9999", id="rule"),
         pytest.param("biased", ["--purpose", "fun"], "--purpose", id="purpose"),
+        pytest.param("scripted", [], "a TorchScript module hides its layers", id="torchscript-shows-no-layers"),
+        pytest.param("wrapped", [], "a TorchScript module hides its layers", id="torchscript-in-a-wrapper"),
+        pytest.param("boom", [], "RuntimeError: boom second line", id="an-exception-of-two-lines"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(nets, capsys, name, words, message):
