@@ -45,18 +45,24 @@ def _state_dicts(path: str) -> list[tuple[str, dict[str, Tensor]]]:
         return [("", _sharded(Path(path)))]
     if path.endswith(".safetensors"):
         return [("", _safetensors(Path(path)))]
-    held = _load(Path(path))
+    held = load(Path(path), mapped=True)
     return [(name, _facts(tensors)) for name, tensors in _nested(held, "")]
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
+    require_safetensors(path)
+    # The header is read at once, not name by name.
+    header = _header(path)
+    return {name: _lazy(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
+
+
+def require_safetensors(path: Path) -> None:
+    """Raises UsageError where header and data of the file do not fit."""
     try:
         with safe_open(path, framework="pt"):
-            # Opening checks that header and data fit; the header itself is read at once, not name by name.
-            header = _header(path)
+            pass
     except (SafetensorError, OSError) as error:
         raise UsageError(f"cannot read `{path}`: it is no safetensors file, or cut off ({error})") from error
-    return {name: _lazy(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
 
 
 def _header(path: Path) -> Mapping[str, Any]:
@@ -103,12 +109,16 @@ def _sharded(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _load(path: Path) -> object:
+def load(path: Path, *, mapped: bool = False) -> object:
+    """What torch.save wrote: tensors and plain values, `mapped` from the file where that is possible.
+
+    Raises UsageError for a file that is cut off, or holds code, which is not executed.
+    """
     try:
         _require_no_bomb(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except UsageError:
         raise
     except Exception as error:

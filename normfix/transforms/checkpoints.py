@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from normfix.errors import UsageError
+from normfix.readers import checkpoint
 
 _NESTED = ("state_dict", "model_state_dict", "model", "module")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -22,11 +22,7 @@ def read(path: str) -> dict[str, Any]:
         raise UsageError(f"cannot read `{path}`: there is no such file")
     if file.suffix not in SUFFIXES:
         raise UsageError(f"cannot read `{path}`: expected one of {', '.join(SUFFIXES)}")
-    try:
-        found = _tensors(_load(file))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"cannot read `{path}`: {type(error).__name__}: {reason}") from error
+    found = _tensors(_load(file))
     if not found:
         raise UsageError(f"cannot read `{path}`: it holds no tensors by name")
     return found
@@ -34,14 +30,11 @@ def read(path: str) -> dict[str, Any]:
 
 def _load(file: Path) -> Any:
     if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        try:
-            return load_file(file)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
-    return torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint.require_safetensors(file)
+        return load_file(file)
+    return checkpoint.load(file)
 
 
 def _tensors(found: Any) -> dict[str, Any]:

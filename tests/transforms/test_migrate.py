@@ -10,6 +10,7 @@ from torch import nn
 from transform_networks import conv, image, randomise
 
 from normfix.errors import UsageError
+from normfix.readers import checkpoint
 from normfix.transforms import checkpoints, saving
 from normfix.transforms.migrate import migrate
 
@@ -105,9 +106,20 @@ class Bomb:
 
 def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path, capsys):
     torch.save({"a": Bomb()}, tmp_path / "evil.pt")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match=r"cannot read .* it holds more than tensors .*, which is not executed"):
         checkpoints.read(str(tmp_path / "evil.pt"))
     assert "boom" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_damaged_checkpoint_is_refused_in_the_words_of_check(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"garbage\n")
+    with pytest.raises(UsageError, match="or cut off") as checked:
+        checkpoint.read(str(path))
+    with pytest.raises(UsageError) as migrated:
+        checkpoints.read(str(path))
+    assert str(migrated.value) == str(checked.value) and "\n" not in str(checked.value)
 
 
 @pytest.mark.parametrize("name", ["none.pt", "model.txt"])
