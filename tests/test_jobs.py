@@ -3,7 +3,9 @@
 import gc
 import os
 import signal
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,9 +39,14 @@ def hang(path: str) -> Report:
     return work(path)
 
 
+def given(job: Work) -> Work:
+    """A function of this module, so that a process that is spawned finds it too."""
+    return job
+
+
 def run(job: Work, jobs: int = 3, seconds: float = 60) -> tuple[dict[str, Report], dict[str, str]]:
     """The reports, and the failures by file."""
-    reports = dict(at_once(FILES, lambda: job, jobs, seconds))
+    reports = dict(at_once(FILES, partial(given, job), jobs, seconds))
     return reports, {path: report.errors[0].reason for path, report in reports.items() if report.errors}
 
 
@@ -73,7 +80,7 @@ def test_a_hang_costs_one_file(jobs: int) -> None:
 def test_no_process_stays_behind_when_the_run_is_given_up() -> None:
     import multiprocessing
 
-    run = at_once(FILES, lambda: work, 3)
+    run = at_once(FILES, partial(given, work), 3)
     next(run)
     assert multiprocessing.active_children()
     run.close()  # type: ignore[attr-defined]  # a generator
@@ -87,6 +94,19 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     reports = [lint([str(tmp_path)], jobs=jobs, cache=False) for jobs in (1, 2, 5)]
     assert len(reports[0].findings) == MANY + 3
     assert reports[0] == reports[1] == reports[2]
+
+
+def test_processes_are_spawned_beside_other_threads() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        reports, failures = run(work)
+    finally:
+        done.set()
+        thread.join()
+    assert not failures
+    assert sorted(reports) == sorted(FILES)
 
 
 def test_garbage_is_collected_as_before_afterwards() -> None:
