@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from normfix.errors import UsageError
 from normfix.proof import Proof, verify
 from normfix.proof.inputs import families
 from normfix.proof.measure import distance, run_float64
@@ -121,9 +122,87 @@ def test_a_rewritten_model_that_raises_is_not_proven():
     assert any("does not run" in note for note in proof.notes)
 
 
-def test_a_model_that_runs_on_nothing_proves_nothing():
-    proof = verify(network(), network(), torch.randn(2, 5, 8, 8), level="formula")
-    assert not proof.holds and proof.formula is None
+def test_inputs_that_neither_model_takes_prove_nothing():
+    with pytest.raises(UsageError, match="neither runs on the example inputs: RuntimeError"):
+        verify(network(), network(), torch.randn(2, 5, 8, 8), level="formula")
+
+
+class Returns(nn.Module):
+    """Computes what a function does."""
+
+    def __init__(self, compute):
+        super().__init__()
+        self.compute = compute
+
+    def forward(self, x):
+        return self.compute(x)
+
+
+ROWS = torch.randn(4, 3, generator=torch.Generator().manual_seed(4))
+FILL = torch.finfo(torch.float32).min
+LAST = torch.tensor([False, False, True])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            lambda x: x.masked_fill(LAST, FILL), lambda x: (2 * x).masked_fill(LAST, FILL), id="a-column-is-filled"
+        ),
+        pytest.param(
+            lambda x: x.masked_fill(x < 0, FILL), lambda x: (2 * x).masked_fill(x < 0, FILL), id="elements-are-filled"
+        ),
+        pytest.param(
+            lambda x: x * torch.tensor([1e11, 1, 1]), lambda x: x * torch.tensor([1e11, 1, 2]), id="a-huge-column"
+        ),
+        pytest.param(
+            lambda x: torch.stack([x * 1e11, x], 1), lambda x: torch.stack([x * 1e11, x * 2], 1), id="a-huge-channel"
+        ),
+        pytest.param(lambda x: {"a": x + 1}, lambda x: {"b": x + 1}, id="another-key"),
+        pytest.param(lambda x: {"a": x + 1, "b": x}, lambda x: {"b": x + 1, "a": x}, id="entries-exchanged"),
+        pytest.param(
+            lambda x: x[:, 0].argsort() + 1000000, lambda x: x[:, 1].argsort() + 1000000, id="whole-numbers-by-one"
+        ),
+        pytest.param(lambda x: x > 0, lambda x: x >= 0.5, id="truth-values"),
+    ],
+)
+def test_what_a_largest_element_would_hide_is_seen(before, after):
+    assert verify(Returns(before), Returns(before), ROWS, level="formula").holds
+    proof = verify(Returns(before), Returns(after), ROWS, level="formula")
+    assert not proof.holds and proof.notes and proof.formula > 0.1
+
+
+def test_entries_of_a_dict_have_no_order():
+    first, second = Returns(lambda x: {"a": x + 1, "b": x}), Returns(lambda x: {"b": x, "a": x + 1})
+    proof = verify(first, second, ROWS)
+    assert proof.holds and proof.deployed < 1e-6
+
+
+def test_columns_that_cancel_do_not_fail_a_right_rewrite():
+    """Such a column is all rounding: another order of the same sums gives another one."""
+    weight = torch.randn(3, 64, generator=torch.Generator().manual_seed(5))
+
+    def sums(x, order):
+        whole = x[:, :, None] * weight
+        near = whole[..., order].sum(-1) - whole.sum(-1)
+        return torch.cat([whole[..., order].sum(-1), near], 1)
+
+    first = Returns(lambda x: sums(x, torch.arange(63, -1, -1)))
+    second = Returns(lambda x: sums(x, torch.randperm(64, generator=torch.Generator().manual_seed(6))))
+    assert verify(first, second, ROWS, level="formula").holds
+
+
+@pytest.mark.parametrize("other", [pytest.param(3, id="a-number"), pytest.param(lambda x: x, id="a-function")])
+def test_what_is_no_module_cannot_be_compared(other):
+    for pair in ((network(), other), (other, network())):
+        with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got"):
+            verify(*pair, X)
+
+
+def test_sparse_outputs_cannot_be_compared():
+    model = Returns(lambda x: x.to_sparse())
+    with pytest.raises(UsageError, match="layout"):
+        verify(model, model, ROWS, level="formula")
 
 
 def test_another_number_of_outputs_is_not_proven():

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from normfix.errors import UsageError
 from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied
 from normfix.proof.proving import Proving
@@ -26,10 +27,16 @@ def verify(
     """Do two models compute the same, up to the rounding of the first one. Neither is changed.
 
     `example_inputs` is a tensor, or a tuple of positional inputs; the proof adds families of inputs of its own.
-    `level` "formula" leaves out ONNX Runtime.
+    `level` "formula" leaves out ONNX Runtime. Raises `UsageError` for what is no module, for inputs that neither model
+    takes, and for sparse outputs.
     """
+    for model in (before, after):
+        if not isinstance(model, nn.Module):
+            raise UsageError(f"comparing two models: expected a torch.nn.Module, got {type(model).__name__}")
     fixed = any(isinstance(model, (fx.GraphModule, InRuntime)) for model in (before, after))
     proving = Proving(example_inputs, example_kwargs, level, resize=not fixed)
     proving.old(copied(before))
     proving.new(after)
+    if level != "none" and (reason := proving.neither_runs()):
+        raise UsageError(f"comparing two models: neither runs on the example inputs: {reason}")
     return proving.judge()

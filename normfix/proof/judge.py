@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median
 
 import torch
 
+from normfix.errors import UsageError
 from normfix.proof.inputs import Family
-from normfix.proof.measure import Result, distance
+from normfix.proof.measure import Outputs, Result, distance, order, whole_equal
+from normfix.proof.parts import Part, error, parts
 from normfix.rewrites import Proof, Trial
 
 FORMULA = 1e-10
@@ -20,6 +23,11 @@ FACTOR = 10.0
 TELLING = 1e-2
 """A model whose own rounding is coarser than this, on some family of inputs, is chaotic there: nothing can be told.
 Half precision reaches it on no sane model, too."""
+EXCUSED = 1e-6
+"""A rewrite that is further off in float64 is not excused by how it rounds."""
+
+_COARSE = 1e-4
+"""The least rounding that is granted to few elements of an output, which may round exactly by chance."""
 
 
 @dataclass(slots=True)
@@ -49,7 +57,8 @@ def judge(
     """Hold the numbers against the bounds. `formula_bound` None takes the model's own rounding as the bound of the
     formula too, as it must be where the new model's tensors were rounded already."""
     told = list(notes)
-    tried = [_trial(evidence, index, told) for index in range(len(evidence.families))]
+    conditions: dict[str, float] = {}
+    tried = [_trial(evidence, index, told, conditions) for index in range(len(evidence.families))]
     trials = [trial for trial in tried if trial is not None]
     if not trials:
         return Proof(False, None, None, None, (*told, "the model ran on none of the inputs"), (), level)
@@ -58,8 +67,13 @@ def judge(
     for trial in trials:
         bound = max(FACTOR * max(trial.rounding or 0.0, floor), FORMULA)
         # What rounding does to an ill-conditioned model in its own dtype, it does in float64 on a smaller scale.
-        wide = FACTOR * (trial.rounding or 0.0) * torch.finfo(torch.float64).eps / torch.finfo(dtype).eps
+        wide = FACTOR * max(trial.rounding or 0.0, conditions[trial.inputs]) * _finer(dtype)
         holds &= _holds(trial, bound, bound if formula_bound is None else max(formula_bound, wide), told)
+    hidden = [found for index in range(len(evidence.families)) for found in _hidden(evidence, index, dtype, floor)]
+    for trial, text in hidden if holds else ():
+        holds = False
+        told.append(text)
+        trials.append(trial)
     return Proof(
         holds,
         _worst(trial.formula for trial in trials),
@@ -71,7 +85,61 @@ def judge(
     )
 
 
-def _trial(evidence: Evidence, index: int, told: list[str]) -> Trial | None:
+def _finer(dtype: torch.dtype) -> float:
+    """How much smaller the rounding of float64 is than that of `dtype`."""
+    return torch.finfo(torch.float64).eps / torch.finfo(dtype).eps
+
+
+def _hidden(evidence: Evidence, index: int, dtype: torch.dtype, floor: float) -> Iterator[tuple[Trial, str]]:
+    """Mistakes in parts of an output that the look at the whole is blind to, as other parts are far larger."""
+    exact, plain, redone = evidence.exact[index], evidence.plain[index], (evidence.redone or [])[index]
+    name, found = evidence.families[index].name, parts(exact.outputs)
+    if not found or plain.failure or redone.failure or order(exact, redone) is None:
+        return
+    truth, moved = exact.outputs, _ordered(exact, redone, redone).outputs
+    if len(moved) != len(truth):
+        return
+    rounding = [error(part, truth, plain.outputs) for part in found]
+    for part, own in zip(found, rounding, strict=True):
+        # What cancels to a small number rounds as the large ones do that it came from.
+        alike = [(o, r) for o, r in zip(found, rounding, strict=True) if not evidence.rounded or _akin(o, part)]
+        conditioned = max(own, *(other * one.size / part.size for one, other in alike))
+        measured = error(part, truth, moved)
+        if evidence.rounded:  # what is all rounding tells nothing
+            allowed = inf if conditioned > TELLING else FACTOR * max(conditioned, _COARSE, floor)
+        else:
+            allowed = max(FORMULA, FACTOR * _finer(dtype) * conditioned)
+        if measured > allowed:
+            yield Trial(name, measured, own), _blind(name, part, measured, allowed)
+
+
+def _akin(first: Part, second: Part) -> bool:
+    return (first.output, first.kind) == (second.output, second.kind)
+
+
+def _blind(name: str, part: Part, measured: float, allowed: float) -> str:
+    return (
+        f"the rewrite is wrong: on {name} inputs the elements of output {part.output} that are at most "
+        f"{part.size:.1e}, beside others of another magnitude, differ by {measured:.1e} in float64 "
+        f"(at most {allowed:.1e})"
+    )
+
+
+def _ordered(exact: Result, redone: Result, result: Result) -> Result:
+    """A result of the new model, in the order in which the old one returns the same."""
+    places = order(exact, redone)
+    if places is None or len(places) != len(result.outputs):
+        return result
+    return Result([result.outputs[place] for place in places], result.failure)
+
+
+def _require_dense(outputs: Outputs) -> None:
+    found = next((part for part in outputs if part.layout != torch.strided), None)
+    if found is not None:
+        raise UsageError(f"comparing two models: an output is a tensor of layout {found.layout}, expected a dense one")
+
+
+def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str, float]) -> Trial | None:
     name = evidence.families[index].name
     exact, plain = evidence.exact[index], evidence.plain[index]
     if (exact.failure or plain.failure) and not evidence.families[index].deployable:
@@ -79,6 +147,8 @@ def _trial(evidence: Evidence, index: int, told: list[str]) -> Trial | None:
     if exact.failure or plain.failure:
         told.append(f"the model does not run on {name} inputs: {exact.failure or plain.failure}")
         return None
+    redone, rewritten = (evidence.redone or [])[index], evidence.rewritten[index]
+    _require_dense([*exact.outputs, *plain.outputs, *redone.outputs])
     if name != "given" and not all(bool(part.isfinite().all()) for part in (*exact.outputs, *plain.outputs)):
         told.append(f"the model's output is not finite on {name} inputs, which were left out")
         return None
@@ -86,18 +156,34 @@ def _trial(evidence: Evidence, index: int, told: list[str]) -> Trial | None:
     if name != "given" and rounding > TELLING:
         told.append(f"{name} inputs were left out: the model's own rounding there is {rounding:.1e}")
         return None
-    redone, rewritten = (evidence.redone or [])[index], evidence.rewritten[index]
     if redone.failure or rewritten.failure:
         told.append(f"the rewritten model does not run: {redone.failure or rewritten.failure}")
     truth = exact.outputs
+    formula, deployed = _formula(exact, redone, told), (evidence.deployed or {index: None})[index]
+    own = 0.0 if evidence.rounded or formula > EXCUSED else _rounding(redone.outputs, rewritten)
+    if name != "given" and own > TELLING:
+        told.append(f"{name} inputs were left out: the rewritten model's own rounding there is {own:.1e}")
+        return None
+    conditions[name] = own
     return Trial(
         name,
-        formula=distance(truth, redone.outputs),
+        formula=formula,
         rounding=rounding,
-        rewritten=_rounding(truth, rewritten),
-        exported=_optional(truth, evidence.exported, index, told),
-        deployed=_optional(truth, evidence.deployed, index, told),
+        rewritten=_rounding(truth, _ordered(exact, redone, rewritten)),
+        exported=_optional(truth, (evidence.exported or {index: None})[index], told),
+        deployed=_optional(truth, deployed and _ordered(exact, redone, deployed), told),
     )
+
+
+def _formula(exact: Result, redone: Result, told: list[str]) -> float:
+    if order(exact, redone) is None:
+        told.append("the two models name their outputs differently")
+        return inf
+    found = _ordered(exact, redone, redone).outputs
+    if not whole_equal(exact.outputs, found):
+        told.append("whole numbers or truth values in the output are not the same")
+        return inf
+    return distance(exact.outputs, found)
 
 
 def _rounding(truth: list[torch.Tensor], result: Result) -> float:
@@ -108,10 +194,7 @@ def _rounding(truth: list[torch.Tensor], result: Result) -> float:
     return distance([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def _optional(
-    truth: list[torch.Tensor], results: Sequence[Result | None] | None, index: int, told: list[str]
-) -> float | None:
-    result = results[index] if results is not None else None
+def _optional(truth: list[torch.Tensor], result: Result | None, told: list[str]) -> float | None:
     if result is None:
         return None
     if result.failure:

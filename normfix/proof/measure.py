@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves, tree_map
 
 from normfix.proof.float64 import InFloat64, widen
 
@@ -23,6 +23,8 @@ class Result:
 
     outputs: Outputs
     failure: str = ""
+    names: tuple[str, ...] = ()
+    """Where each tensor stood in what was returned; empty where that is not known."""
 
 
 def run(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
@@ -47,7 +49,8 @@ def _guarded(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
-            return Result([leaf.detach().cpu().clone() for leaf in leaves(model(*args, **kwargs))])
+            returned = model(*args, **kwargs)
+            return Result([leaf.detach().cpu().clone() for leaf in leaves(returned)], names=tuple(_names(returned)))
     except Exception as error:
         return Result([], f"{type(error).__name__}: {_first_line(error)}")
 
@@ -61,6 +64,29 @@ def leaves(value: object) -> Iterator[Tensor]:
             yield torch.tensor(leaf)
         elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
             yield from leaves([getattr(leaf, field.name) for field in dataclasses.fields(leaf)])
+
+
+def _names(value: object) -> Iterator[str]:
+    for path, leaf in tree_flatten_with_path(value)[0]:
+        inside = sum(1 for _ in leaves([leaf]))
+        yield from (keystr(path) + (f"<{index}>" if inside > 1 else "") for index in range(inside))
+
+
+def order(first: Result, second: Result) -> list[int] | None:
+    """The places in `second` of what `first` returned: dicts are the same in any order of their keys. None where their
+    keys differ."""
+    same = list(range(len(second.outputs)))
+    if first.names == second.names or len(first.names) != len(second.names):
+        return same
+    if sorted(first.names) == sorted(second.names):
+        return [second.names.index(name) for name in first.names]
+    return None if all(any("['" in name for name in one.names) for one in (first, second)) else same
+
+
+def whole_equal(first: Outputs, second: Outputs) -> bool:
+    """Are whole numbers and truth values the same; they are not a matter of rounding."""
+    pairs = [(a, b) for a, b in zip(first, second, strict=False) if not (a.is_floating_point() or a.is_complex())]
+    return all(a.shape == b.shape and bool((a == b).all()) for a, b in pairs)
 
 
 def distance(first: Outputs, second: Outputs) -> float:

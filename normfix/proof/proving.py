@@ -81,6 +81,11 @@ class Proving:
             evidence.rounded = True
             evidence.redone = self._run_float64(copied.double())
 
+    def neither_runs(self) -> str:
+        """Why neither model runs on the inputs that were given; empty where one does."""
+        old, new = self._evidence.plain[0].failure, self._evidence.rewritten[0].failure
+        return old if old and new else ""
+
     def judge(self) -> Proof:
         """The verdict on what was observed."""
         if self.level == "none":

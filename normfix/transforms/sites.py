@@ -102,7 +102,8 @@ def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
     module = flow.module(norm.path)
     if module is None or (not norm.frozen and not _owns(flow, norm.path, norm.node)):
         raise Refused(
-            f'`{norm.path}` is a functional call: modules cannot be edited to drop it (ask for output="program")'
+            f'`{norm.path}` is a functional call: modules cannot be edited to drop it (ask for output="program" '
+            "or --program)"
         )
     if not norm.path:
         raise Refused("the model itself is the norm")

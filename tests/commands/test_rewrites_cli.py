@@ -133,3 +133,36 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(folder, words, message
     captured = capsys.readouterr()
     assert message in captured.err and captured.err.startswith("error: ") and captured.out == ""
     assert {path.name for path in folder.iterdir()} <= {"rewrites_network.py", "__pycache__"}
+
+
+FUNCTIONAL = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.tail = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)
+        self.register_buffer("mean", torch.ones(4))
+
+    def forward(self, x, raw=False):
+        y = self.conv(x)
+        y = y if raw else self.norm(y)
+        return torch.nn.functional.batch_norm(self.tail(y.relu()), self.mean, self.mean)
+"""
+
+
+def test_a_functional_norm_is_folded_when_the_program_is_asked_for_as_the_refusal_says(folder, capsys):
+    (folder / "functional.py").write_text(FUNCTIONAL)
+    target = ["fold", "functional.py:Net", *INPUT, "--prove", "formula"]
+    assert main(target) == 0
+    out = capsys.readouterr().out
+    assert "1 applied, 1 refused" in out and 'output="program"' in out and "--program" in out
+    assert main([*target, "--program"]) == 0
+    assert "2 applied, 0 refused" in capsys.readouterr().out
+
+
+def test_arguments_that_were_left_out_are_named_in_the_account(folder, capsys):
+    (folder / "functional.py").write_text(FUNCTIONAL)
+    assert main(["fold", "functional.py:Net", *INPUT, "--prove", "formula"]) == 0
+    assert "proven for calls that leave `raw` at the default" in capsys.readouterr().out
