@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from importlib import import_module
 
 from normfix.errors import UsageError
@@ -40,21 +39,26 @@ class Settings:
     """Settings of single rules, by slug."""
 
 
-def finder() -> Callable[[str], Settings]:
-    """A function from a path to the settings of the nearest pyproject.toml above it that has a `[tool.normfix]`.
+class Finder:
+    """From a path to the settings of the nearest pyproject.toml above it that has a `[tool.normfix]`.
 
-    It reads each file once. Raises UsageError.
+    It reads each file once, and can be sent to another process. Raises UsageError.
     """
 
-    @cache
-    def nearest(folder: str) -> Settings:
-        found = _read(os.path.join(folder, "pyproject.toml"), named=False)
-        if found is not None:
-            return found
-        parent = os.path.dirname(folder)
-        return Settings() if parent == folder else nearest(parent)
+    def __init__(self) -> None:
+        self._known: dict[str, Settings] = {}
 
-    return lambda path: nearest(os.path.dirname(os.path.abspath(path)))
+    def __call__(self, path: str) -> Settings:
+        return self._nearest(os.path.dirname(os.path.abspath(path)))
+
+    def _nearest(self, folder: str) -> Settings:
+        if folder not in self._known:
+            found = _read(os.path.join(folder, "pyproject.toml"), named=False)
+            parent = os.path.dirname(folder)
+            if found is None:
+                found = Settings() if parent == folder else self._nearest(parent)
+            self._known[folder] = found
+        return self._known[folder]
 
 
 def read(path: str) -> Settings:

@@ -32,7 +32,7 @@ def find(
     Python file.
     """
     found: dict[str, str] = {}
-    settings_of = settings_of or config.finder()
+    settings_of = settings_of or config.Finder()
     for path in paths:
         for file in _files(path, exclude, settings_of, force_exclude):
             real = os.path.realpath(file)

@@ -14,7 +14,7 @@ from normfix.examine import Plan, examine_file, examine_text
 from normfix.findings import Failure, Report
 from normfix.jobs import MANY, at_once, in_turn
 from normfix.jobs import available as processors
-from normfix.planning import Words, planner, settings_source
+from normfix.planning import Planner, Words, settings_source
 from normfix.readers.siblings import Siblings
 
 
@@ -45,7 +45,7 @@ def lint(
     if isinstance(paths, str):
         raise UsageError(f"cannot lint `{paths}`: `paths` is a list, as in `lint([{paths!r}])`")
     settings_of = settings_source(config)
-    plan_of = planner(Words.of(select, extend_select, ignore), settings_of)
+    plan_of = Planner(Words.of(select, extend_select, ignore), settings_of)
     files = discovery.find(paths, exclude, settings_of, force_exclude)
     jobs = processors() if jobs is None else jobs
     make_work = partial(_work, plan_of, cache and len(files) >= MANY)
@@ -83,7 +83,7 @@ def lint_source(
     words = Words.of(select, extend_select, ignore)
     nowhere = path.startswith("<")
     settings_of = (lambda _: Settings()) if nowhere and config is None else settings_source(config)
-    plan = planner(words, settings_of)(path)
+    plan = Planner(words, settings_of)(path)
     report = examine_text(text, path, plan, None if nowhere else Siblings())
     report.sources[path] = text
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import partial
 
 from normfix import config, patterns
 from normfix.config import Settings
@@ -28,33 +28,35 @@ class Words:
         return cls(None if select is None else tuple(select), extend_select, ignore)
 
 
-def planner(words: Words, settings_of: Callable[[str], Settings]) -> Callable[[str], Plan]:
-    """A function from the path of a file to what is looked for in it."""
+class Planner:
+    """From the path of a file to what is looked for in it; can be sent to another process."""
 
-    @cache
-    def plan(number: int, matched: tuple[str, ...]) -> Plan:
-        settings = known[number]
-        chosen = _chosen(words, settings)
+    def __init__(self, words: Words, settings_of: Callable[[str], Settings]) -> None:
+        self.words = words
+        self.settings_of = settings_of
+        self._plans: dict[tuple[str, tuple[str, ...]], Plan] = {}
+
+    def __call__(self, path: str) -> Plan:
+        settings = self.settings_of(path)
+        matched = tuple(one for one in settings.per_file_ignores if patterns.matches(path, settings.root, (one,)))
+        key = (settings.root, matched)
+        if key not in self._plans:
+            self._plans[key] = self._plan(settings, matched)
+        return self._plans[key]
+
+    def _plan(self, settings: Settings, matched: tuple[str, ...]) -> Plan:
+        chosen = _chosen(self.words, settings)
         ignored = [word for pattern in matched for word in settings.per_file_ignores[pattern]]
         return Plan(frozenset(code for code in chosen if not reach(rules()[code], ignored)), settings.options)
-
-    known: dict[int, Settings] = {}
-
-    def plan_of(path: str) -> Plan:
-        settings = settings_of(path)
-        known[id(settings)] = settings
-        matched = (one for one in settings.per_file_ignores if patterns.matches(path, settings.root, (one,)))
-        return plan(id(settings), tuple(matched))
-
-    return plan_of
 
 
 def settings_source(path: str | None) -> Callable[[str], Settings]:
     """Where the settings of a file come from: the configuration that was named, or the nearest. Raises UsageError."""
-    if path is None:
-        return config.finder()
-    named = config.read(path)
-    return lambda _: named
+    return config.Finder() if path is None else partial(_always, config.read(path))
+
+
+def _always(settings: Settings, path: str) -> Settings:
+    return settings
 
 
 def _chosen(words: Words, settings: Settings) -> frozenset[str]:

@@ -87,7 +87,9 @@ def test_no_process_stays_behind_when_the_run_is_given_up() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2], ids=["forked", "spawned beside another thread"])
+def test_the_number_of_processes_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
     for number in range(MANY + 3):
         body = "model.eval\n" * (number % 3)
         (tmp_path / f"{number}.py").write_text(f"import torch\nmodel = torch.nn.Linear(1, 1)\n{body}")
