@@ -69,7 +69,8 @@ def judge(
         # What rounding does to an ill-conditioned model in its own dtype, it does in float64 on a smaller scale.
         wide = FACTOR * max(trial.rounding or 0.0, conditions[trial.inputs]) * _finer(dtype)
         holds &= _holds(trial, bound, bound if formula_bound is None else max(formula_bound, wide), told)
-    hidden = [found for index in range(len(evidence.families)) for found in _hidden(evidence, index, dtype, floor)]
+    told_of = [index for index, trial in enumerate(tried) if trial is not None]
+    hidden = [found for index in told_of for found in _hidden(evidence, index, dtype, floor)]
     for trial, text in hidden if holds else ():
         holds = False
         told.append(text)
