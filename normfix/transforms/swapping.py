@@ -180,7 +180,7 @@ def _frozen(old: nn.Module, path: str, channels: int, shape: Shape | None, group
     if old.running_mean is None:
         raise Refused(f"`{path}` has no running statistics to be frozen")
     try:
-        from torchvision.ops import FrozenBatchNorm2d  # type: ignore[import-untyped]  # torchvision has no types
+        from torchvision.ops import FrozenBatchNorm2d
     except (ImportError, RuntimeError) as error:
         raise Refused(f"`{path}` needs torchvision, which cannot be imported: {error}") from error
     new: nn.Module = FrozenBatchNorm2d(channels, eps=_eps(old))
