@@ -35,10 +35,6 @@ class Affine:
     def identity(cls, rank: int) -> Affine:
         return cls(torch.ones([1] * rank, dtype=torch.float64), torch.zeros([1] * rank, dtype=torch.float64))
 
-    def then(self, after: Affine) -> Affine:
-        """This map, followed by another one."""
-        return Affine(after.scale * self.scale, after.scale * self.shift + after.shift)
-
     def vectors(self, axis: int, size: int, what: str) -> tuple[Tensor, Tensor]:
         """Scale and shift as vectors of `size` along `axis`. Raises `Refused` if they vary along another axis."""
         return _vector(self.scale, axis, size, what), _vector(self.shift, axis, size, what)
