@@ -10,13 +10,13 @@ Importing normfix imports neither torch nor libcst: each name loads its module w
 TYPE_CHECKING = False  # typing takes 2.5 ms to import; type checkers know this name
 
 if TYPE_CHECKING:
-    from normfix.checking import check as check
+    from normfix.checking.run import check as check
     from normfix.errors import UsageError as UsageError
     from normfix.findings import Finding as Finding
     from normfix.findings import Report as Report
     from normfix.findings import Severity as Severity
-    from normfix.linting import lint as lint
-    from normfix.linting import lint_source as lint_source
+    from normfix.linting.run import lint as lint
+    from normfix.linting.run import lint_source as lint_source
     from normfix.proof import Proof as Proof
     from normfix.proof import ProofFailed as ProofFailed
     from normfix.proof import verify as verify
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "check": "normfix.checking",
+    "check": "normfix.checking.run",
     "UsageError": "normfix.errors",
     "Finding": "normfix.findings",
     "Report": "normfix.findings",
     "Severity": "normfix.findings",
-    "lint": "normfix.linting",
-    "lint_source": "normfix.linting",
+    "lint": "normfix.linting.run",
+    "lint_source": "normfix.linting.run",
     "Proof": "normfix.proof",
     "ProofFailed": "normfix.proof",
     "verify": "normfix.proof",

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import normfix
-from normfix.checking import check_file
+from normfix.checking.run import check_file
 
 IMAGE = (4, 3, 8, 8)
 

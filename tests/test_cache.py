@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from normfix import cache, codec
-from normfix.cache import Cache
 from normfix.engine import rules
-from normfix.examine import Plan, examine_file
 from normfix.findings import (
     Abstention,
     Failure,
@@ -25,6 +22,9 @@ from normfix.findings import (
     Together,
 )
 from normfix.graph import Origin, Site
+from normfix.linting import cache, codec
+from normfix.linting.cache import Cache
+from normfix.linting.examine import Plan, examine_file
 from normfix.readers.siblings import Siblings
 
 PLAN = Plan(frozenset(rules()))
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_kept_report_is_the_computed_one(source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = examine(source, folder)
     assert [finding.code for finding in first.findings] == ["NF403"]
-    monkeypatch.setattr("normfix.examine.examine_text", None)
+    monkeypatch.setattr("normfix.linting.examine.examine_text", None)
     assert examine(source, folder) == first
 
 
@@ -175,7 +175,7 @@ def test_a_failure_is_not_kept(source: Path, folder: Path, monkeypatch: pytest.M
     def fail(*_: object) -> Report:
         raise KeyError("bug")
 
-    monkeypatch.setattr("normfix.examine.examine_text", fail)
+    monkeypatch.setattr("normfix.linting.examine.examine_text", fail)
     assert examine(source, folder).errors
     assert entries(folder) == []
 
@@ -215,3 +215,17 @@ def test_every_remedy_survives() -> None:
     plain = Finding("NF901", "unused-suppression", Severity.ERROR, "m", "b.py", remedy=ReplaceComment(Site(), ""))
     report = Report([finding, plain], [Abstention("NF301", "a.py:1", "r")], [Failure("c.py", "r")])
     assert codec.decode(json.loads(json.dumps(codec.encode(report)))) == report
+
+
+def test_a_change_in_any_room_of_normfix_makes_entries_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "normfix"
+    (package / "checks").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    check = package / "checks" / "nf301.py"
+    check.write_text("A = 1")
+    monkeypatch.setattr("normfix.__file__", str(package / "__init__.py"))
+    before = Cache(str(tmp_path / "kept")).folder
+
+    check.write_text("A = 22")
+
+    assert Cache(str(tmp_path / "kept")).folder != before

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from normfix import linting
+from normfix.linting import run as linting
 
 HEADER = (
     "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\nfrom functools import partial\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from normfix import UsageError, cli
-from normfix.discovery import find
+from normfix.linting.discovery import find
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from normfix.checking.inspection import rows
 from normfix.graph import Layer, LayerGraph, Unknown
-from normfix.inspection import rows
 from normfix.readers.model import capture
 
 

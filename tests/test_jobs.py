@@ -12,7 +12,7 @@ import pytest
 
 from normfix import lint
 from normfix.findings import Abstention, Report
-from normfix.jobs import MANY, Uncollected, Work, at_once, available, in_turn
+from normfix.linting.jobs import MANY, Uncollected, Work, at_once, available, in_turn
 
 FILES = [f"{number}.py" for number in range(40)]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from normfix.checking.planned import Model, Selection, check_all, check_one, model_of
 from normfix.cli import main
 from normfix.errors import UsageError
-from normfix.planned import Model, Selection, check_all, check_one, model_of
 
 SOURCE = """
 import os

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from normfix import lint_source
-from normfix.prefilter import may_misuse
+from normfix.linting.prefilter import may_misuse
 
 PAGES = sorted((Path(__file__).parents[1] / "rules").glob("*.md"))
 BLOCKS = [

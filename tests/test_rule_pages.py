@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from normfix import engine, linting
+from normfix import engine
 from normfix.engine import Rule
 from normfix.findings import Safety
+from normfix.linting import run as linting
 
 FOLDER = Path(__file__).parents[1] / "rules"
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -155,7 +156,7 @@ def test_fix_of_bad_is_good(page: Path) -> None:
 @pytest.mark.parametrize("block", MODEL, ids=name)
 def test_model_gives_exactly_the_listed_findings(block: Block) -> None:
     torch = pytest.importorskip("torch")
-    from normfix.checking import check
+    from normfix.checking.run import check
 
     torch.manual_seed(0)
     names: dict[str, object] = {"__name__": "page"}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from normfix.sampling import outputs
+from normfix.checking.sampling import outputs
 
 
 def net() -> nn.Sequential:

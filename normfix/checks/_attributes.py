@@ -2,9 +2,9 @@
 
 import ast
 
-from normfix.networks import BATCH_NORMS, contents, layer_kind
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import Scope, dotted, scopes
+from normfix.usage.networks import BATCH_NORMS, contents, layer_kind
+from normfix.usage.steps import Scope, dotted, scopes
 
 
 def normed_attributes(script: Script, owner: ast.ClassDef) -> set[str]:

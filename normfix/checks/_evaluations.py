@@ -4,12 +4,22 @@ import ast
 from collections.abc import Iterator
 
 from normfix.checks._exports import construction, fresh, is_pretrained, loads_weights
-from normfix.flow import callers, effects, passed
 from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import Scope, dotted, gradless, gradless_scopes, position, scopes, subject, switch, turns_grad_off
+from normfix.usage.flow import callers, effects, passed
+from normfix.usage.steps import (
+    Scope,
+    dotted,
+    gradless,
+    gradless_scopes,
+    position,
+    scopes,
+    subject,
+    switch,
+    turns_grad_off,
+)
 
 ON_PURPOSE = pattern(
     r"recalib|calib|update_bn|bn_update|precise|statistic|stats|warm|mc_|monte|uncertain|ema|momentum|init|probe|shape"

@@ -3,12 +3,12 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.flow import aliases, callee
 from normfix.graph import Undecided
-from normfix.networks import Contents, contents
 from normfix.records import dataclass
 from normfix.script import Script, walk
-from normfix.steps import WRAPPERS, Scope, calls_of, dotted, scope_of, scopes, subject, switch, unwrapped
+from normfix.usage.flow import aliases, callee
+from normfix.usage.networks import Contents, contents
+from normfix.usage.steps import WRAPPERS, Scope, calls_of, dotted, scope_of, scopes, subject, switch, unwrapped
 
 EXPORTERS = {
     "torch.onnx.export": "model",

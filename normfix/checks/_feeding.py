@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from normfix.checks._loaders import CONSTRUCTORS, Loader, named_for_evaluation, named_for_training, trains
-from normfix.flow import Event, aliases, callee, callers, effects, events, is_loop_variable, passed, reach
-from normfix.networks import batch_normed_networks, classes, contents, defined, is_torch_class, layer_kind
 from normfix.script import Script, walk
-from normfix.steps import Loop, Scope, dotted, loops, scope_of, scopes, switch, unwrapped
+from normfix.usage.flow import Event, aliases, callee, callers, effects, events, is_loop_variable, passed, reach
+from normfix.usage.networks import batch_normed_networks, classes, contents, defined, is_torch_class, layer_kind
+from normfix.usage.steps import Loop, Scope, dotted, loops, scope_of, scopes, switch, unwrapped
 
 COUNTS = frozenset({"len", "range"})
 """Calls that ask how long a loader is, and read nothing from it."""

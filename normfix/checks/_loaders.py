@@ -4,11 +4,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from normfix.flow import callers, passed
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import Script, walk
-from normfix.steps import Scope, calls_of, dotted, loops, scope_of, scopes
+from normfix.usage.flow import callers, passed
+from normfix.usage.steps import Scope, calls_of, dotted, loops, scope_of, scopes
 
 CONSTRUCTORS = frozenset({"torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"})
 PARAMETERS = "dataset batch_size shuffle sampler batch_sampler num_workers collate_fn pin_memory drop_last".split()

@@ -2,9 +2,9 @@
 
 import ast
 
-from normfix.flow import aliases
 from normfix.script import Script, walk
-from normfix.steps import Scope, base, dotted, exclusive, position, subject
+from normfix.usage.flow import aliases
+from normfix.usage.steps import Scope, base, dotted, exclusive, position, subject
 
 DISTRIBUTED = frozenset({"DistributedDataParallel", "DDP", "FullyShardedDataParallel", "FSDP"})
 CONVERT = "SyncBatchNorm.convert_sync_batchnorm"

@@ -13,10 +13,10 @@ from normfix.checks._evaluations import Evaluation, evaluations, judge
 from normfix.checks._exports import Export, construction, exports, fresh, loads_weights, own_mode
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
-from normfix.flow import effects
 from normfix.graph import Layer, LayerGraph, Undecided
-from normfix.networks import is_unit_test
 from normfix.script import Script
+from normfix.usage.flow import effects
+from normfix.usage.networks import is_unit_test
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
 

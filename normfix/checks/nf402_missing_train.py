@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
-from normfix.flow import Event, callee, effects, events
 from normfix.graph import Undecided
 from normfix.script import Script
-from normfix.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch
+from normfix.usage.flow import Event, callee, effects, events
+from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 

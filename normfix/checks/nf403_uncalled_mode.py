@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import CompleteCall, Problem, Safety, Severity
-from normfix.networks import is_module_class
 from normfix.script import Script
-from normfix.steps import dotted, scopes, subject
+from normfix.usage.networks import is_module_class
+from normfix.usage.steps import dotted, scopes, subject
 
 RULE = Rule("NF403", "uncalled-mode", Severity.ERROR, readers=SOURCE)
 MODES = frozenset({"eval", "train"})

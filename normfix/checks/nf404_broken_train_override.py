@@ -14,9 +14,9 @@ from normfix.findings import (
     Severity,
     Together,
 )
-from normfix.networks import is_module_class
 from normfix.script import Script, walk
-from normfix.steps import dotted
+from normfix.usage.networks import is_module_class
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE)
 HELP = "Write `def train(self, mode=True)`, call `super().train(mode)` first, and return `self`"

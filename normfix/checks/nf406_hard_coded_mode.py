@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
-from normfix.networks import argument, is_torch_class
 from normfix.script import Script, walk
-from normfix.steps import calls_of, dotted
+from normfix.usage.networks import argument, is_torch_class
+from normfix.usage.steps import calls_of, dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE | {"pt2"})
 FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")

@@ -7,7 +7,7 @@ from normfix import norms
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer
-from normfix.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
+from normfix.usage.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
 
 RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Leave `track_running_stats` at True, or use a norm without running statistics, such as group norm"

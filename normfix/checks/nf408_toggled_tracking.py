@@ -7,9 +7,9 @@ from normfix import norms
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer
-from normfix.networks import is_unit_test
 from normfix.script import Script
-from normfix.steps import dotted
+from normfix.usage.networks import is_unit_test
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF408", "toggled-tracking", Severity.WARNING, readers=SOURCE | LIVE)
 NAME = "track_running_stats"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix.checks._loaders import Loader, batch_size, feeds_training, integer, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
-from normfix.networks import batch_normed_networks, network_of
 from normfix.script import Script
-from normfix.steps import dotted, scope_of
+from normfix.usage.networks import batch_normed_networks, network_of
+from normfix.usage.steps import dotted, scope_of
 
 RULE = Rule("NF502", "ragged-last-batch", Severity.ERROR, readers=SOURCE, settings=("sure", "broad"))
 MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint arange".split())

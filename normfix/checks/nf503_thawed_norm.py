@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
-from normfix.flow import aliases
 from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
-from normfix.networks import contents, is_module_class, is_unit_test
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import Scope, dotted, scope_of, scopes, subject, switch
+from normfix.usage.flow import aliases
+from normfix.usage.networks import contents, is_module_class, is_unit_test
+from normfix.usage.steps import Scope, dotted, scope_of, scopes, subject, switch
 
 RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"

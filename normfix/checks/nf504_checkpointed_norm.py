@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from normfix.checks._attributes import normed_attributes
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.networks import contents, is_torch_class, is_unit_test
 from normfix.script import Script, walk
-from normfix.steps import calls_of, dotted, functions, scope_of
+from normfix.usage.networks import contents, is_torch_class, is_unit_test
+from normfix.usage.steps import calls_of, dotted, functions, scope_of
 
 RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE)
 CHECKPOINT = "torch.utils.checkpoint."

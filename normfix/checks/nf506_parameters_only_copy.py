@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
-from normfix.flow import callee
 from normfix.graph import Undecided
-from normfix.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
 from normfix.script import Script, walk
-from normfix.steps import dotted, scope_of, scopes, subject
+from normfix.usage.flow import callee
+from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
+from normfix.usage.steps import dotted, scope_of, scopes, subject
 
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")

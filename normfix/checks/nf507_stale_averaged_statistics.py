@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Undecided
-from normfix.networks import batch_normed_networks, contents, is_unit_test, network_of
 from normfix.script import Script
-from normfix.steps import dotted, scope_of, subject
+from normfix.usage.networks import batch_normed_networks, contents, is_unit_test, network_of
+from normfix.usage.steps import dotted, scope_of, subject
 
 RULE = Rule("NF507", "stale-averaged-statistics", Severity.INFO, readers=SOURCE)
 AVERAGED = "torch.optim.swa_utils.AveragedModel"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.flow import callers, passed
-from normfix.networks import classes, contents, defined, is_unit_test, network_of
 from normfix.script import Script
-from normfix.steps import Scope, dotted, scope_of, scopes
+from normfix.usage.flow import callers, passed
+from normfix.usage.networks import classes, contents, defined, is_unit_test, network_of
+from normfix.usage.steps import Scope, dotted, scope_of, scopes
 
 RULE = Rule("NF508", "gradient-penalty-norm", Severity.WARNING, readers=SOURCE)
 GRAD = ("torch.autograd.grad",)

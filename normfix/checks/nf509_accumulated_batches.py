@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from normfix.checks._loaders import batch_size, feeds_training, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.flow import effects
-from normfix.networks import batch_normed_networks, contents, is_unit_test
 from normfix.script import Script, walk
-from normfix.steps import loops
+from normfix.usage.flow import effects
+from normfix.usage.networks import batch_normed_networks, contents, is_unit_test
+from normfix.usage.steps import loops
 
 RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)
 SMALL = 8

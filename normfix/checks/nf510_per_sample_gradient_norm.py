@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.networks import contents, is_unit_test, network_of
 from normfix.script import Script
-from normfix.steps import subject
+from normfix.usage.networks import contents, is_unit_test, network_of
+from normfix.usage.steps import subject
 
 RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE)
 PRIVATE = frozenset({"make_private", "make_private_with_epsilon"})

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from normfix.checks._attributes import normed_attributes
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
-from normfix.flow import callee, callers
 from normfix.lazy import pattern
-from normfix.networks import contents, is_torch_class, is_unit_test
 from normfix.script import Function, Script, walk
-from normfix.steps import Scope, calls_of, dotted, position, scope_of, scopes, subject, switch
+from normfix.usage.flow import callee, callers
+from normfix.usage.networks import contents, is_torch_class, is_unit_test
+from normfix.usage.steps import Scope, calls_of, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
 _SHORT = "zeros ones rand randn empty full randint".split()

@@ -7,7 +7,7 @@ from normfix.checks._wraps import converts, wrapped_before
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script
-from normfix.steps import calls_of, scope_of
+from normfix.usage.steps import calls_of, scope_of
 
 RULE = Rule("NF601", "late-sync-conversion", Severity.ERROR, readers=SOURCE)
 

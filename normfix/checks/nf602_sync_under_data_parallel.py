@@ -7,10 +7,10 @@ from normfix.checks._exports import construction
 from normfix.checks._wraps import converts, wrapper
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.flow import aliases
-from normfix.networks import classes, layer_kind
 from normfix.script import Script, walk
-from normfix.steps import Scope, base, calls_of, dotted, exclusive, position, scope_of, subject
+from normfix.usage.flow import aliases
+from normfix.usage.networks import classes, layer_kind
+from normfix.usage.steps import Scope, base, calls_of, dotted, exclusive, position, scope_of, subject
 
 RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE)
 

@@ -7,9 +7,9 @@ from normfix.checks._exports import construction
 from normfix.checks._wraps import converts
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.networks import BATCH_NORMS, classes, layer_kind, reached
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import base, calls_of, dotted, scope_of, subject
+from normfix.usage.networks import BATCH_NORMS, classes, layer_kind, reached
+from normfix.usage.steps import base, calls_of, dotted, scope_of, subject
 
 RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE)
 OWN_CONVERTERS = ("timm.layers.convert_sync_batchnorm", "timm.models.layers.convert_sync_batchnorm")

@@ -7,8 +7,8 @@ from normfix.checks._loaders import batch_size, feeds_training, loaders
 from normfix.checks._wraps import wrapper
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.networks import batch_normed_networks, contents, is_unit_test
 from normfix.script import Script
+from normfix.usage.networks import batch_normed_networks, contents, is_unit_test
 
 RULE = Rule("NF605", "unsynced-small-batch", Severity.INFO, readers=SOURCE)
 SMALL = 16

@@ -7,9 +7,9 @@ from normfix import norms, vocabulary
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import Undecided
-from normfix.networks import argument, is_module_class, layer_kind
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import dotted
+from normfix.usage.networks import argument, is_module_class, layer_kind
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix import norms, vocabulary
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
-from normfix.networks import classes, contents, is_torch_class, layer_kind
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import Scope, dotted, scopes
+from normfix.usage.networks import classes, contents, is_torch_class, layer_kind
+from normfix.usage.steps import Scope, dotted, scopes
 
 RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)
 STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embedding", "LSTM", "GRU", "RNN", "Sequential"}

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
-from normfix.networks import is_module_class
 from normfix.script import Script, walk
-from normfix.steps import dotted
+from normfix.usage.networks import is_module_class
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE)
 DEVIATIONS = frozenset({"std", "var", "std_mean", "var_mean"})

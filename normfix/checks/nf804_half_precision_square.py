@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.lazy import pattern
-from normfix.networks import is_module_class
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.steps import dotted
+from normfix.usage.networks import is_module_class
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE)
 NAMES = pattern(r"rms_?norm|layer_?norm", re.IGNORECASE)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script, walk
-from normfix.steps import dotted
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF805", "zero-centred-scale", Severity.INFO, readers=SOURCE)
 RAISING = ("xavier", "glorot", "kaiming", "orthogonal", "dirac")

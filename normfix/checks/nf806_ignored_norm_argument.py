@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
-from normfix.networks import is_torch_class, layer_kind
 from normfix.script import walk
-from normfix.steps import dotted
+from normfix.usage.networks import is_torch_class, layer_kind
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
 NAMES = ("norm_layer", "norm", "normalization", "norm_type")

@@ -22,8 +22,8 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from normfix.baseline import Baseline
-    from normfix.linting import baseline_of, lint
+    from normfix.linting.baseline import Baseline
+    from normfix.linting.run import baseline_of, lint
 
     report = lint(
         arguments.paths or ["."],

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from normfix.checking.planned import Model, Selection
     from normfix.graph import LayerGraph
-    from normfix.planned import Model, Selection
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
@@ -53,8 +53,8 @@ def add_target(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from normfix.planned import Model, Selection, check_one, model_of
-    from normfix.planning import settings_source
+    from normfix.checking.planned import Model, Selection, check_one, model_of
+    from normfix.linting.planning import settings_source
 
     settings = settings_source(arguments.config)("pyproject.toml")
     arguments.fail_on = arguments.fail_on or settings.fail_on
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _all(models: Sequence[Model], selection: Selection, arguments: argparse.Namespace) -> int:
     """Every model of the configuration, with a line of progress where somebody watches."""
+    from normfix.checking.planned import check_all
     from normfix.errors import UsageError
-    from normfix.planned import check_all
 
     if not models:
         raise UsageError("nothing to check: name a TARGET, or list models under `[[tool.normfix.models]]`")
@@ -107,7 +107,7 @@ def _graph(model: Model) -> LayerGraph | None:
 
     inputs = parse_inputs(model.input)
     if reader_of(model.target) != "model":
-        from normfix.checking import file_graphs
+        from normfix.checking.run import file_graphs
 
         return next(iter(file_graphs(model.target, [one.shape for one in inputs])), None)
     from normfix.readers.model import capture

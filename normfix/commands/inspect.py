@@ -27,7 +27,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from normfix.inspection import rows
+    from normfix.checking.inspection import rows
 
     graphs, folding = _read(arguments)
     found = [row for graph in graphs for row in rows(graph, folding)]
@@ -45,7 +45,7 @@ def _read(arguments: argparse.Namespace) -> tuple[list[LayerGraph], dict[str, st
 
     inputs = parse_inputs(arguments.input)
     if reader_of(arguments.target) != "model":
-        from normfix.checking import file_graphs
+        from normfix.checking.run import file_graphs
 
         return file_graphs(arguments.target, [one.shape for one in inputs]), None
     from normfix.readers.model import capture

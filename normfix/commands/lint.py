@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from normfix.linting import lint
-    from normfix.planning import settings_source
+    from normfix.linting.planning import settings_source
+    from normfix.linting.run import lint
 
     settings = settings_source(arguments.config)("pyproject.toml")
     arguments.fail_on = arguments.fail_on or settings.fail_on
@@ -74,7 +74,7 @@ def _from_stdin(arguments: argparse.Namespace) -> Report:
     """The report of the text on standard input, under the name it is given."""
     import sys
 
-    from normfix.linting import judge
+    from normfix.linting.run import judge
     from normfix.sources import decode
 
     if len(arguments.paths) > 1:
@@ -90,16 +90,16 @@ def _from_stdin(arguments: argparse.Namespace) -> Report:
 
 
 def _is_wanted(path: str, arguments: argparse.Namespace) -> bool:
-    from normfix.discovery import left_out
+    from normfix.linting.discovery import left_out
+    from normfix.linting.planning import settings_source
     from normfix.patterns import under
-    from normfix.planning import settings_source
 
     return not left_out(path, arguments.exclude or (), settings_source(arguments.config)(path), under)
 
 
 def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:
     """The report of a text in the course of being fixed, by the settings of the run."""
-    from normfix.linting import baseline_of, lint_source
+    from normfix.linting.run import baseline_of, lint_source
 
     report = lint_source(
         text,
@@ -111,7 +111,7 @@ def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:
     )
     known = arguments.baseline or baseline_of(arguments.config)
     if known is not None:
-        from normfix.baseline import Baseline
+        from normfix.linting.baseline import Baseline
 
         Baseline.read(known).apply(report)
     return report

@@ -32,8 +32,8 @@ def rewritten(arguments: argparse.Namespace, model: nn.Module, inputs: tuple[Any
     """Write the page of a rewrite of a live model, if one was asked for: both networks, and what they compute."""
     if not wanted(arguments):
         return
+    from normfix.checking.sampling import outputs
     from normfix.readers.model import capture
-    from normfix.sampling import outputs
 
     before, after = (capture(one, inputs or None).graph for one in (model, rewrite.model))
     samples = outputs(model, rewrite.model, inputs, [change.where for change in rewrite.applied])

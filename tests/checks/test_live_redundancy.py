@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from normfix.checking import check
+from normfix.checking.run import check
 
 
 def randomised(model: nn.Module) -> nn.Module:

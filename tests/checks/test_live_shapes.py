@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from normfix.checking import check
+from normfix.checking.run import check
 
 Case = tuple[nn.Module, tuple[int, ...], dict[str, object]]
 

@@ -11,7 +11,7 @@ from normfix import engine
 from normfix.engine import Facts
 from normfix.findings import Safety
 from normfix.graph import Unknown
-from normfix.linting import lint_source
+from normfix.linting.run import lint_source
 from normfix.readers.model import capture
 
 

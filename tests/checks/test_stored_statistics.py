@@ -10,7 +10,7 @@ import torch
 from networks import chain, found, layer, tensor
 from torch import nn
 
-from normfix.checking import check, check_file
+from normfix.checking.run import check, check_file
 from normfix.graph import Layer, LayerGraph, Tensor, Undecided
 
 INPUT = torch.randn(8, 3, 6, 6)

@@ -9,7 +9,7 @@ import pytest
 from normfix import fixes
 from normfix.fixes import Refused
 from normfix.fixes.notebook import Notebook
-from normfix.linting import lint_source
+from normfix.linting.run import lint_source
 
 CODE = [
     "%matplotlib inline\n",

@@ -90,7 +90,7 @@ def test_libcst_is_not_loaded_where_no_argument_changes() -> None:
     import sys
 
     script = (
-        "import sys\nfrom normfix.fixes import fix_text\nfrom normfix.linting import lint_source\n"
+        "import sys\nfrom normfix.fixes import fix_text\nfrom normfix.linting.run import lint_source\n"
         "fixed = fix_text('model.eval\\n', 'a.py', lambda t, p: lint_source(t, p, select=['NF403']))\n"
         "print(fixed.text, 'libcst' in sys.modules)"
     )

@@ -17,10 +17,10 @@ pytest.importorskip("leather")
 
 from sample_networks import about, norms_of, residual
 
+from normfix.checking.inspection import rows
 from normfix.errors import UsageError
 from normfix.findings import Abstention, Finding, Report, Severity
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
-from normfix.inspection import rows
 from normfix.reports import html
 from normfix.reports.html import environment, findings
 from normfix.reports.html.picture import differences, picture

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from normfix import vocabulary
+from normfix.checking.inspection import rows
 from normfix.findings import Finding, Severity
 from normfix.graph import Layer, LayerGraph, Undecided
-from normfix.inspection import rows
 from normfix.reports import plots
 from normfix.reports.html.environment import trusted
 from normfix.reports.html.picture import severities

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normfix import norms
+from normfix.checking.inspection import shape_text
 from normfix.findings import Finding
 from normfix.graph import Call, LayerGraph, Tensor, Undecided, Unknown
-from normfix.inspection import shape_text
 from normfix.reports.html.environment import visible
 
 MOST = 200

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from normfix import config, patterns
 from normfix.config import Settings
 from normfix.errors import UsageError
-from normfix.gitignore import Ignored
+from normfix.linting.gitignore import Ignored
 
 SUFFIXES = (".py", ".pyw", ".ipynb")
 NEVER = tuple(

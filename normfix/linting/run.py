@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from normfix import discovery
 from normfix.config import Settings
 from normfix.engine import UNREADABLE_FILE
 from normfix.errors import UsageError
-from normfix.examine import Plan, examine_file, examine_text
 from normfix.findings import Failure, Report
-from normfix.jobs import MANY, at_once, in_turn
-from normfix.jobs import available as processors
-from normfix.planning import Planner, Words, settings_source
+from normfix.linting import discovery
+from normfix.linting.examine import Plan, examine_file, examine_text
+from normfix.linting.jobs import MANY, at_once, in_turn
+from normfix.linting.jobs import available as processors
+from normfix.linting.planning import Planner, Words, settings_source
 from normfix.readers.siblings import Siblings
 
 
@@ -54,7 +54,7 @@ def lint(
     else:
         reports = dict(in_turn(files, make_work()))
     if cache and len(files) >= MANY:
-        from normfix.cache import folder, prune
+        from normfix.linting.cache import folder, prune
 
         prune(folder())
     report = Report()
@@ -94,7 +94,7 @@ def _work(plan_of: Callable[[str], Plan], cached: bool) -> Callable[[str], Repor
     siblings = Siblings()
     if not cached:
         return lambda path: examine_file(path, plan_of(path), siblings)
-    from normfix.cache import Cache, folder
+    from normfix.linting.cache import Cache, folder
 
     cache = Cache(folder())
     return lambda path: examine_file(path, plan_of(path), siblings, cache)
@@ -107,7 +107,7 @@ def baseline_of(config: str | None) -> str | None:
 
 
 def _leave_out(file: str, report: Report, files: Iterable[str], plan_of: Callable[[str], Plan]) -> None:
-    from normfix.baseline import Baseline
+    from normfix.linting.baseline import Baseline
 
     known = Baseline.read(file)
     gone = known.shrink(known.apply(report), files, lambda path: plan_of(path).codes)

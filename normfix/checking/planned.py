@@ -132,7 +132,7 @@ def _limit(gib: float) -> None:
 
 def check_one(model: Model, selection: Selection) -> Report:
     """Load and check one model in this process. Raises UsageError."""
-    from normfix.checking import check, check_file
+    from normfix.checking.run import check, check_file
     from normfix.readers.target import load, parse_inputs, reader_of
 
     rules: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from normfix import engine, sources
 from normfix.engine import UNREADABLE_FILE, UNUSED_SUPPRESSION, Facts
 from normfix.findings import Failure, Finding, Report
 from normfix.graph import Layer, LayerGraph, Undecided
-from normfix.prefilter import may_misuse
+from normfix.linting.prefilter import may_misuse
 from normfix.readers import scripts
 from normfix.readers.siblings import Siblings
 from normfix.records import dataclass, field
@@ -17,7 +17,7 @@ from normfix.script import Script
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from normfix.cache import Cache
+    from normfix.linting.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _run(script: Script, plan: Plan) -> Report:
     """Run the checks, and leave out what the plan or a comment does not want to hear."""
     if "noqa" not in script.text.lower():
         return _check(script, plan, plan.codes)
-    from normfix import suppressions
+    from normfix.linting import suppressions
 
     comments = suppressions.find(script)
     report = _check(script, plan, {*plan.codes, *suppressions.named(comments)})

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from normfix.records import dataclass, field
 from normfix.script import Function, Script, walk
-from normfix.steps import (
+from normfix.usage.steps import (
     WRAPPERS,
     Scope,
     Switch,

@@ -8,7 +8,7 @@ from functools import partial
 from normfix import config, patterns
 from normfix.config import Settings
 from normfix.engine import rules
-from normfix.examine import Plan
+from normfix.linting.examine import Plan
 from normfix.records import dataclass
 from normfix.selection import codes, reach
 

@@ -10,7 +10,7 @@ from normfix import norms, vocabulary
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script, walk
-from normfix.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
+from normfix.usage.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
 MODULE = "torch.nn.Module"

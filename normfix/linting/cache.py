@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 
-from normfix import __version__, codec
-from normfix.examine import Plan
+import normfix
 from normfix.findings import Report
+from normfix.linting import codec
+from normfix.linting.examine import Plan
 
 KEPT_DAYS = 30
 
@@ -99,8 +100,8 @@ def prune(folder: str) -> None:
 
 def _fingerprint() -> str:
     """What changes when normfix or Python do: versions, and the size and time of every module."""
-    parts = [__version__, sys.version]
-    for parent, folders, files in os.walk(os.path.dirname(__file__)):
+    parts = [normfix.__version__, sys.version]
+    for parent, folders, files in os.walk(os.path.dirname(normfix.__file__)):
         folders.sort()
         for name in sorted(files):
             if name.endswith(".py"):

@@ -1,0 +1,1 @@
+"""A run over live models and artefacts."""

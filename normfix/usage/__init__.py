@@ -1,0 +1,1 @@
+"""How a source file uses networks: what checks read off a `Script`."""
