@@ -82,7 +82,7 @@ def test_what_the_report_depends_on_names_the_entry(change: object, source: Path
 
 def test_another_normfix_has_other_entries(source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examine(source, folder)
-    monkeypatch.setattr(cache, "__version__", "99")
+    monkeypatch.setattr("normfix.__version__", "99")
     examine(source, folder)
     assert len({path.parent.parent for path in entries(folder)}) == 2
 
