@@ -19,19 +19,44 @@ def trained_network(script: Script, loader: Loader) -> str:
 
     A loader that nothing in the file reads goes by its name: training code elsewhere, a trainer, reads it.
     """
+    for name, value, _ in trained_networks(script, loader):
+        return dotted(getattr(unwrapped(value), "func", None)).rpartition(".")[2] or name
+    return ""
+
+
+def trained_networks(script: Script, loader: Loader) -> Iterator[tuple[str, ast.expr, Scope]]:
+    """The networks with batch norm that the file trains on this loader: name, value and scope of each."""
     if named_for_evaluation(loader) or not trains(script):
-        return ""
-    networks = list(batch_normed_networks(script))
+        return
+    networks = list(_trainable(script))
     read = [loop for loop, given in _readers(script).items() if loader.call in given] if networks else []
     managed = not read and named_for_training(loader) and not _has_rival(script, scope_of(script, loader.call))
     for name, value, scope in networks:
-        modes = effects(script, scope, name)
-        if contents(script, value).frozen or (modes.evals and not modes.trains) or _freezes(script, scope, name):
-            continue
         places = [(here, alias, loop) for here, alias in reach(script, scope, name) for loop in read]
         if managed or any(_trains_in(script, *place) for place in places):
-            return dotted(getattr(unwrapped(value), "func", None)).rpartition(".")[2] or name
+            yield name, value, scope
+
+
+def network_trained_in(script: Script, loop: Loop) -> str:
+    """The name of a network with batch norm that a loop trains; "" where none is seen to be."""
+    for name, _, scope in _trainable(script):
+        if any(_trains_in(script, here, alias, loop) for here, alias in reach(script, scope, name)):
+            return name
     return ""
+
+
+def loaders_read_by(script: Script, loop: Loop) -> set[ast.Call]:
+    """The loaders that a loop may read, followed through names, parameters and returned values."""
+    return _readers(script).get(loop, set())
+
+
+def _trainable(script: Script) -> Iterator[tuple[str, ast.expr, Scope]]:
+    """The networks whose batch norms nothing in the file holds in eval mode."""
+    for name, value, scope in batch_normed_networks(script):
+        modes = effects(script, scope, name)
+        frozen = contents(script, value).frozen or (modes.evals and not modes.trains)
+        if not frozen and not _freezes(script, scope, name):
+            yield name, value, scope
 
 
 @lru_cache(maxsize=8)

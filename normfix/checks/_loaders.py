@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from normfix.lazy import pattern
 from normfix.records import dataclass
-from normfix.script import Script, walk
+from normfix.script import Script
 from normfix.usage.flow import callers, passed
 from normfix.usage.steps import Scope, calls_of, dotted, loops, scope_of, scopes
 
@@ -45,15 +45,6 @@ def loaders(script: Script) -> Iterator[Loader]:
                 isinstance(one, ast.Starred) for one in call.args
             )
             yield Loader(call, _bound_name(script, call), arguments, complete)
-
-
-def feeds_training(script: Script, loader: Loader) -> bool:
-    """Does the loader feed training: by its name, its shuffling, or a loop over it that calls backward()."""
-    if named_for_evaluation(loader):
-        return False
-    if named_for_training(loader):
-        return trains(script)
-    return any(_reads(loop, loader.name) and _calls_backward(loop) for loop in script.of_type(ast.For))
 
 
 def named_for_training(loader: Loader) -> bool:
@@ -207,17 +198,6 @@ def _words(text: str) -> str:
     """Lower-case words of a name: `TrainLoader` and `train_loader` are "train loader"."""
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower()
     return re.sub(r"(train|test|val|valid|eval)(?=_?(data)?(loader|dl|set|iter)|dl\b|\d)", r" \1 ", split)
-
-
-def _reads(loop: ast.For, name: str) -> bool:
-    return bool(name) and any(dotted(node) == name for node in walk(loop.iter))
-
-
-def _calls_backward(loop: ast.For) -> bool:
-    return any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
-        for node in walk(loop)
-    )
 
 
 def unbatches(script: Script) -> bool:

@@ -3,11 +3,12 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.checks._loaders import Loader, batch_size, feeds_training, integer, loaders
+from normfix.checks._feeding import trained_network
+from normfix.checks._loaders import Loader, batch_size, integer, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.script import Script
-from normfix.usage.networks import batch_normed_networks, network_of
+from normfix.usage.networks import network_of
 from normfix.usage.steps import dotted, scope_of
 
 RULE = Rule("NF502", "ragged-last-batch", Severity.ERROR, readers=SOURCE, settings=("sure", "broad"))
@@ -25,19 +26,20 @@ def ragged_last_batch(script: Script, facts: Facts) -> Iterator[Problem]:
         size = found[1] % found[0] if found else 0
         if not (size == 1 or (broad and found is None and loader.given("shuffle"))):
             continue
-        if loader.given("drop_last") or not loader.complete or not feeds_training(script, loader):
+        if loader.given("drop_last") or not loader.complete:
             continue
-        if any(True for _ in batch_normed_networks(script)):
-            yield _problem(script, loader, found)
+        network = trained_network(script, loader)
+        if network:
+            yield _problem(script, loader, network, found)
 
 
-def _problem(script: Script, loader: Loader, found: tuple[int, int] | None) -> Problem:
+def _problem(script: Script, loader: Loader, network: str, found: tuple[int, int] | None) -> Problem:
     site = script.site(loader.call)
     name = loader.name or "the loader"
     last = f"the last of its batches holds 1 of {found[1]} samples" if found else "the last of its batches may be small"
     return Problem(
         site,
-        f"`{name}` feeds batch norm, and {last}: "
+        f"`{name}` feeds the batch norms of `{network}`, and {last}: "
         + (
             "norms with one value per channel raise, the others take it for statistics"
             if found

@@ -3,13 +3,13 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.checks._loaders import batch_size, feeds_training, loaders
+from normfix.checks._feeding import loaders_read_by, network_trained_in
+from normfix.checks._loaders import batch_size, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script, walk
-from normfix.usage.flow import effects
-from normfix.usage.networks import batch_normed_networks, contents, is_unit_test
-from normfix.usage.steps import loops
+from normfix.usage.networks import is_unit_test
+from normfix.usage.steps import Loop, loops
 
 RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)
 SMALL = 8
@@ -27,9 +27,10 @@ def accumulated_batches(script: Script, facts: Facts) -> Iterator[Problem]:
             or not _calls_backward_before(script, branch)
         ):
             continue
-        name = _network(script)
+        loop = loops(script, branch)[0]
+        name = network_trained_in(script, loop)
         if name:
-            tiny = _tiny(script)
+            tiny = _tiny(script, loop)
             yield Problem(
                 script.site(branch.test),
                 f"`{name}` holds batch norm, whose statistics are those of each small batch: accumulating gradients "
@@ -70,14 +71,9 @@ def _calls_backward_before(script: Script, branch: ast.If) -> bool:
     )
 
 
-def _network(script: Script) -> str:
-    for name, value, scope in batch_normed_networks(script):
-        modes = effects(script, scope, name)
-        if not contents(script, value).frozen and (modes.trains or not modes.evals):
-            return name
-    return ""
-
-
-def _tiny(script: Script) -> int:
-    sizes = [size[0] for one in loaders(script) if (size := batch_size(script, one)) and feeds_training(script, one)]
-    return sizes[0] if len(sizes) == 1 and 0 < sizes[0] <= SMALL else 0
+def _tiny(script: Script, loop: Loop) -> int:
+    """The batch size of the one loader that a loop reads, where it is literal and small; else 0."""
+    read = loaders_read_by(script, loop)
+    sizes = {batch_size(script, one) for one in loaders(script) if one.call in read}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size[0] if size is not None and 0 < size[0] <= SMALL else 0

@@ -3,12 +3,15 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.checks._loaders import batch_size, feeds_training, loaders
+from normfix.checks._feeding import trained_networks
+from normfix.checks._loaders import Loader, batch_size, loaders
 from normfix.checks._wraps import wrapper
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.script import Script
-from normfix.usage.networks import batch_normed_networks, contents, is_unit_test
+from normfix.script import Script, walk
+from normfix.usage.flow import aliases, reach
+from normfix.usage.networks import is_unit_test
+from normfix.usage.steps import Scope, dotted, scope_of, unwrapped
 
 RULE = Rule("NF605", "unsynced-small-batch", Severity.INFO, readers=SOURCE)
 SMALL = 16
@@ -24,18 +27,34 @@ def unsynced_small_batch(script: Script, facts: Facts) -> Iterator[Problem]:
         or is_unit_test(script)
     ):
         return
-    wraps = [call for call in script.of_type(ast.Call) if wrapper(script, call) == "DistributedDataParallel"]
-    known = [] if not wraps else [batch_size(script, one) for one in loaders(script) if feeds_training(script, one)]
-    sizes = {one[0] for one in known if one is not None}
-    size = sizes.pop() if len(sizes) == 1 else 0
-    if 0 < size <= SMALL and any(_is_plain(script, value) for _, value, _ in batch_normed_networks(script)):
-        yield Problem(
-            script.site(wraps[0]),
-            f"`{script.source(wraps[0].func)}` gives each process {size} samples, and plain batch norm takes its "
-            "statistics from those alone",
-            help="Call `nn.SyncBatchNorm.convert_sync_batchnorm(model)` before the wrapping",
-        )
+    for wrap in script.of_type(ast.Call):
+        if wrapper(script, wrap) != "DistributedDataParallel":
+            continue
+        size = _size(script, wrap)
+        if 0 < size <= SMALL:
+            yield Problem(
+                script.site(wrap),
+                f"`{script.source(wrap.func)}` gives each process {size} samples, and plain batch norm takes its "
+                "statistics from those alone",
+                help="Call `nn.SyncBatchNorm.convert_sync_batchnorm(model)` before the wrapping",
+            )
+            return
 
 
-def _is_plain(script: Script, value: ast.expr) -> bool:
-    return not contents(script, value).frozen
+def _size(script: Script, wrap: ast.Call) -> int:
+    """The batch size of the loaders that the wrapped network is trained on; 0 where they differ or it is unknown."""
+    sizes = {batch_size(script, one) for one in loaders(script) if _feeds(script, one, wrap)}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size[0] if size is not None else 0
+
+
+def _feeds(script: Script, loader: Loader, wrap: ast.Call) -> bool:
+    return any(_is_wrapped(script, wrap, *network) for network in trained_networks(script, loader))
+
+
+def _is_wrapped(script: Script, wrap: ast.Call, name: str, value: ast.expr, scope: Scope) -> bool:
+    """Is this the network that is wrapped, under whatever name it has there."""
+    if wrap in walk(value):
+        return True
+    here, given = scope_of(script, wrap), dotted(unwrapped(wrap))
+    return any(place is here and given in aliases(place, alias) for place, alias in reach(script, scope, name))

@@ -29,6 +29,16 @@ BROAD = {"ragged-last-batch": "broad"}
         pytest.param(NET + DATA + "loader = DataLoader(ds, 32, shuffle=True, **more)" + TRAIN, id="options not seen"),
         pytest.param(NET + DATA + "loader = DataLoader(ds, batch_size=None)" + TRAIN, id="no batching"),
         pytest.param(NET + DATA + "loader = DataLoader(ds, 32, shuffle=True)\nnet = Net()", id="nothing is trained"),
+        pytest.param(
+            NET + DATA + "loader = DataLoader(ds, 32, shuffle=True)\nnet = Net().eval()" + TRAIN.replace("Net", "Head"),
+            id="another network is trained on it",
+        ),
+        pytest.param(
+            NET + DATA + "def fit(loader):\n    net = Net()\n    for x in loader:\n        net(x).sum().backward()\n"
+            "def features(ds):\n    net = Net()\n    net.eval()\n    loader = DataLoader(ds, 32, shuffle=True)\n"
+            "    for x in loader:\n        net(x).sum().backward()\n",
+            id="a backward pass in eval mode, beside a training loop that reads another loader",
+        ),
     ],
 )
 def test_silent(text: str) -> None:

@@ -33,6 +33,16 @@ def loop(
         pytest.param(loop().replace("loss(net(x)).backward()", "opt.zero_grad()"), id="no backward in each round"),
         pytest.param("import pytest\n" + loop(), id="a unit test"),
         pytest.param(loop(net=NET).replace("net = Net()", "net = Net().eval()"), id="frozen in eval mode"),
+        pytest.param(loop(loss="loss(head(x))"), id="another network is trained in this loop"),
+        pytest.param(
+            "def warm(net, loader):\n    for x in loader:\n        net(x).sum().backward()\nwarm(Net(), data)\n"
+            + loop(net=NET, loss="loss(head(x))").replace("net = Net()", "head = Head()"),
+            id="the batch-normed network is trained elsewhere",
+        ),
+        pytest.param(
+            loop(loss="loss(head(net(x).detach()))").replace("net = Net()", "net = Net()\nnet.bn.eval()"),
+            id="its norm is frozen by name",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -56,3 +66,13 @@ def test_found(text: str) -> None:
 
 def test_small_batches_make_it_a_warning() -> None:
     fires(rule, loop().replace("32", "4"), "warning")
+
+
+def test_the_small_batches_of_another_loader_do_not() -> None:
+    fires(rule, loop() + "other = DataLoader(ds, 4, shuffle=True)\nfor x in other:\n    head(x).backward()\n", "info")
+
+
+def test_a_network_that_is_handed_to_the_training_function() -> None:
+    text = loop().replace("net = Net()\n", "def fit(net, ds):\n    pass\n")
+    body = text[text.index("loader =") :].replace("\n", "\n    ").rstrip(" ")
+    fires(rule, NET + "def fit(net, ds):\n    " + body + "fit(Net(), data)\nmodel = Net()\nfit(model, data)\n", "info")

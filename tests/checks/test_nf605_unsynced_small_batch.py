@@ -26,6 +26,9 @@ def script(size: object = 8, net: str = NET, wrap: str = "net = DDP(net)  # here
         pytest.param(script(loader="test_loader"), id="a test loader"),
         pytest.param("import pytest\n" + script(), id="a unit test"),
         pytest.param(script() + "second_train = DataLoader(ds, 32, shuffle=True)", id="two sizes"),
+        pytest.param(script(wrap="head = DDP(Head())"), id="another network is wrapped"),
+        pytest.param(script().replace("    net(x)", "    head(x)"), id="the loader feeds another network"),
+        pytest.param(script(wrap="net = DDP(net).eval()"), id="the wrapped network is in eval mode"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -40,6 +43,7 @@ def test_silent(text: str) -> None:
         pytest.param(script("batch_size=16"), id="keyword"),
         pytest.param(script(wrap="net = nn.parallel.DistributedDataParallel(net, [0])  # here"), id="in full"),
         pytest.param("N = 4\n" + script("N"), id="a constant"),
+        pytest.param(script(wrap="net = DDP(net.cuda(), device_ids=[0])  # here"), id="moved on the way"),
         pytest.param(
             script(net="from torchvision import models\nNet = 0\n").replace("Net()", "models.resnet18()"),
             id="torchvision",
