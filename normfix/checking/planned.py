@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normfix.errors import UsageError
 from normfix.findings import Failure, Report
+
+if TYPE_CHECKING:
+    from normfix.graph import LayerGraph
 
 _GIB = 1 << 30
 
@@ -132,24 +135,23 @@ def _limit(gib: float) -> None:
 
 def check_one(model: Model, selection: Selection) -> Report:
     """Load and check one model in this process. Raises UsageError."""
-    from normfix.checking.run import check, check_file
-    from normfix.readers.target import load, parse_inputs, reader_of
+    return look(model, selection)[0]
 
-    rules: Mapping[str, Any] = {
-        "select": selection.select,
-        "extend_select": selection.extend_select,
-        "ignore": selection.ignore,
-        "options": selection.options,
-        "purpose": model.purpose,
-    }
+
+def look(model: Model, selection: Selection) -> tuple[Report, Sequence[LayerGraph]]:
+    """The report of one model, and the networks that were read for it: several in some files. Raises UsageError."""
+    from normfix.checking.run import check_captured, check_graphs, file_graphs, plan
+    from normfix.readers.target import load, parse_inputs, reader_of
+    from normfix.selection import selected
+
+    reader = reader_of(model.target)
+    facts = plan(reader, model.target, model.purpose, model.batch_size, model.world_size, selection.options)
+    checks = selected(selection.select, selection.extend_select, selection.ignore)
     inputs = parse_inputs(model.input)
-    if reader_of(model.target) != "model":
-        return check_file(model.target, [one.shape for one in inputs], **rules)
-    return check(
-        load(model.target, model.kwargs),
-        inputs or None,
-        batch_size=model.batch_size,
-        world_size=model.world_size,
-        name=model.target,
-        **rules,
-    )
+    if reader != "model":
+        graphs = file_graphs(model.target, [one.shape for one in inputs])
+        return check_graphs(graphs, facts, checks), graphs
+    from normfix.readers.model import capture
+
+    captured = capture(load(model.target, model.kwargs), inputs or None)
+    return check_captured(captured, facts, checks), [captured.graph]

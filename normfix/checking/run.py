@@ -9,12 +9,14 @@ from normfix.engine import Check, Facts
 from normfix.engine import run as run_checks
 from normfix.errors import UsageError
 from normfix.findings import Abstention, Failure, Report, Severity
+from normfix.records import replace
 from normfix.selection import selected
 
 if TYPE_CHECKING:
     from torch import nn
 
     from normfix.graph import LayerGraph
+    from normfix.readers.model import Capture
 
 PURPOSES = ("training", "inference")
 
@@ -40,25 +42,22 @@ def check(
     `options` holds settings of single rules, by slug; `name` is what the report calls the model. Raises UsageError for
     a model that cannot be read at all; inputs that its forward pass does not take are an error of the report.
     """
-    _require_plan(purpose, batch_size, world_size)
     checks = selected(select, extend_select, ignore)
-    import torch
-
+    facts = plan("model", name, purpose, batch_size, world_size, options)
     from normfix.readers.model import capture
 
-    captured = capture(model, example_inputs, example_kwargs)
+    return check_captured(capture(model, example_inputs, example_kwargs), facts, checks)
+
+
+def check_captured(captured: Capture, facts: Facts, checks: Sequence[Check]) -> Report:
+    """`check` for a model that was captured already. Raises UsageError for one whose layers cannot be seen."""
+    import torch
+
     if isinstance(captured.model, torch.jit.ScriptModule):
         kind = type(captured.model).__name__
         raise UsageError(f"cannot check `{kind}`: a TorchScript module hides its layers; pass the model it was made of")
-    facts = Facts(
-        "model",
-        name or captured.graph.name,
-        purpose=purpose,
-        batch_size=batch_size,
-        world_size=world_size,
-        options=options or {},
-    )
-    report = _report(facts, checks, [captured.graph])
+    facts = replace(facts, path=facts.path or captured.graph.name)
+    report = check_graphs([captured.graph], facts, checks)
     if captured.broken and not any(finding.severity is Severity.ERROR for finding in report.findings):
         # An error among the findings tells better why the forward pass raises.
         report.errors.append(Failure(facts.path, f"the forward pass raises with these inputs: {captured.broken}"))
@@ -80,12 +79,11 @@ def check_file(
     `shapes` stands for the inputs of an ONNX file that leaves sizes open. Nothing in the file is executed. Raises
     UsageError for a file that is missing, cut off, of no known kind, or not what its suffix says.
     """
-    _require_plan(purpose, None, None)
-    checks = selected(select, extend_select, ignore)
     from normfix.readers.target import reader_of
 
-    facts = Facts(reader_of(path), path, purpose=purpose, options=options or {})
-    return _report(facts, checks, file_graphs(path, shapes))
+    checks = selected(select, extend_select, ignore)
+    facts = plan(reader_of(path), path, purpose, options=options)
+    return check_graphs(file_graphs(path, shapes), facts, checks)
 
 
 def file_graphs(path: str, shapes: Sequence[Sequence[int]] = ()) -> list[LayerGraph]:
@@ -110,19 +108,29 @@ def file_graphs(path: str, shapes: Sequence[Sequence[int]] = ()) -> list[LayerGr
     raise UsageError(f"cannot check `{path}` as a file: load the model and pass it to `normfix.check`")
 
 
-def _report(facts: Facts, checks: Sequence[Check], graphs: Sequence[LayerGraph]) -> Report:
+def check_graphs(graphs: Sequence[LayerGraph], facts: Facts, checks: Sequence[Check]) -> Report:
+    """The findings in networks that were read already."""
     report = run_checks(facts, checks, graphs)
     for graph in graphs:
         report.undecided += _unseen(graph, checks, facts)
     return report
 
 
-def _require_plan(purpose: str | None, batch_size: int | None, world_size: int | None) -> None:
+def plan(
+    reader: str,
+    path: str,
+    purpose: str | None = None,
+    batch_size: int | None = None,
+    world_size: int | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Facts:
+    """What checks may know beside the network. Raises UsageError for a plan that makes no sense."""
     if purpose is not None and purpose not in PURPOSES:
         raise UsageError(f"cannot check for the purpose `{purpose}`: expected {' or '.join(PURPOSES)}")
     for name, value in (("batch size", batch_size), ("world size", world_size)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UsageError(f"cannot check for the {name} `{value}`: expected a whole number of at least 1")
+    return Facts(reader, path, purpose=purpose, batch_size=batch_size, world_size=world_size, options=options or {})
 
 
 def _unseen(graph: LayerGraph, checks: Iterable[Check], facts: Facts) -> list[Abstention]:

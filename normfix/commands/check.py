@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from normfix.checking.planned import Model, Selection
-    from normfix.graph import LayerGraph
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
@@ -53,7 +52,7 @@ def add_target(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from normfix.checking.planned import Model, Selection, check_one, model_of
+    from normfix.checking.planned import Model, Selection, look, model_of
     from normfix.linting.planning import settings_source
 
     settings = settings_source(arguments.config)("pyproject.toml")
@@ -74,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.batch_size,
         arguments.world_size,
     )
-    return options.finish(check_one(model, selection), arguments, lambda: _graph(model))
+    report, graphs = look(model, selection)
+    return options.finish(report, arguments, next(iter(graphs), None))
 
 
 def _all(models: Sequence[Model], selection: Selection, arguments: argparse.Namespace) -> int:
@@ -99,20 +99,6 @@ def _all(models: Sequence[Model], selection: Selection, arguments: argparse.Name
     if watched:
         sys.stderr.write("\r\x1b[K")
     return options.finish(report, arguments)
-
-
-def _graph(model: Model) -> LayerGraph | None:
-    """The network for the page: that of the model, or the first in a file."""
-    from normfix.readers.target import load, parse_inputs, reader_of
-
-    inputs = parse_inputs(model.input)
-    if reader_of(model.target) != "model":
-        from normfix.checking.run import file_graphs
-
-        return next(iter(file_graphs(model.target, [one.shape for one in inputs])), None)
-    from normfix.readers.model import capture
-
-    return capture(load(model.target, model.kwargs), inputs or None).graph
 
 
 def keywords(text: str | None) -> Mapping[str, Any]:

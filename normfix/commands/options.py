@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from normfix.findings import Report, Severity
 
@@ -75,8 +75,8 @@ def exit_code(report: Report, arguments: argparse.Namespace) -> int:
     return int(failed and not arguments.exit_zero)
 
 
-def finish(report: Report, arguments: argparse.Namespace, graph: Callable[[], LayerGraph | None] = lambda: None) -> int:
-    """Print the report as the options ask for, write its page, and return the exit code. `graph` reads the network."""
+def finish(report: Report, arguments: argparse.Namespace, graph: LayerGraph | None = None) -> int:
+    """Print the report as the options ask for, write its page with the network, and return the exit code."""
     from normfix.reports import Options, colors, render
 
     shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout))
@@ -90,5 +90,5 @@ def finish(report: Report, arguments: argparse.Namespace, graph: Callable[[], La
     if getattr(arguments, "html", None):
         from normfix.commands import pages
 
-        pages.reported(arguments, report, graph())
+        pages.reported(arguments, report, graph)
     return exit_code(report, arguments)

@@ -106,3 +106,12 @@ def test_every_rule_has_its_place_in_the_site(folder: Path) -> None:
     assert run("rule", "--all", "--output-format", "html", "-o", "site") == 0
     index = (folder / "site" / "index.html").read_text()
     assert "Others" not in re.findall(r"<h2>(.*?)</h2>", index)
+
+
+def test_the_page_of_a_check_shows_the_model_that_was_checked(folder: Path) -> None:
+    (folder / "net.py").write_text(MODEL + "\n    print('built', file=open('built.txt', 'a'))\n    return model\n")
+    text = (folder / "net.py").read_text().replace("    return model\n\n", "\n", 1)
+    (folder / "net.py").write_text(text)
+    assert run("check", "net.py:net", "--input", "2x3x8x8", "--select", "NF301", "--html", "page.html") == 1
+    assert (folder / "built.txt").read_text() == "built\n"
+    assert graphs((folder / "page.html").read_text())
