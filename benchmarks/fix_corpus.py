@@ -1,12 +1,14 @@
 """All safe and unsafe fixes on the sources of packages, copied to a temporary folder, each changed file checked anew.
 
-    python benchmarks/fix_corpus.py FOLDER...      # each folder is one package
+    python benchmarks/fix_corpus.py [--python PATH] FOLDER...      # each folder is one package
 
 For each package: files, files changed, fixes by rule, fixes left; then of the changed files: how many compile, differ
 only in statements that a finding pointed at, are changed again by a second run (none should be), and how many of those
-that could be imported before can be imported now.
+that could be imported before can be imported now. `--python` is the interpreter that imports them: one that has what
+the packages need.
 """
 
+import argparse
 import ast
 import os
 import shutil
@@ -23,18 +25,22 @@ from normfix.findings import Report
 from normfix.fixes.run import FixedFile
 
 
-def main(folders: list[str]) -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("folders", nargs="+", type=Path)
+    options = parser.parse_args(arguments)
     print(f"{'package':28} files changed fixes left errors | compile pointed again imports | rules")
     bad = 0
-    for folder in map(Path, folders):
+    for folder in options.folders:
         with tempfile.TemporaryDirectory() as scratch:
             copied = Path(scratch) / folder.name
             shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("*.so", "*.bin", "__pycache__"))
-            bad += fixed_package(copied, folder)
+            bad += fixed_package(copied, folder, options.python)
     return int(bad > 0)
 
 
-def fixed_package(folder: Path, original: Path) -> int:
+def fixed_package(folder: Path, original: Path, python: str) -> int:
     """Fix one package and print its line; the number of files where something was wrong."""
     count = sum(1 for _ in folder.rglob("*.py"))
     report = linted(folder)
@@ -48,7 +54,7 @@ def fixed_package(folder: Path, original: Path) -> int:
     errors = [file for file in outcome.files if file.error]
     second = sum(bool(file.applied) for file in again.files)
     modules = [Path(file.path).relative_to(folder) for file in changed]
-    before, after = imported(original, modules), imported(folder, modules)
+    before, after = imported(original, modules, python), imported(folder, modules, python)
     print(
         f"{folder.name:28} {count:5} {len(changed):7} {rules.total():5} {left:4} {len(errors):6} | "
         f"{compiled:7} {pointed:7} {second:5} {len(after):3}/{len(before):3} | "
@@ -90,13 +96,13 @@ os._exit(sys.stdout.flush() or 0)
 """
 
 
-def imported(folder: Path, files: list[Path]) -> set[str]:
+def imported(folder: Path, files: list[Path], python: str) -> set[str]:
     """Which of these modules of a package can be imported."""
     root = folder.parent if (folder / "__init__.py").exists() else folder
     names = [".".join((folder / file).relative_to(root).with_suffix("").parts) for file in files]
     if not names:
         return set()
-    command = [sys.executable, "-c", IMPORT, str(root), *(name.removesuffix(".__init__") for name in names)]
+    command = [python, "-c", IMPORT, str(root), *(name.removesuffix(".__init__") for name in names)]
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
     return set(done.stdout.split())

@@ -7,8 +7,9 @@ import ast
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
+from normfix.checks._slowed import is_slowed, slowed
 from normfix.engine import SOURCE, Facts, Rule, on_script
-from normfix.findings import Problem, Severity
+from normfix.findings import Problem, Safety, Severity
 from normfix.script import Script, walk
 from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import calls_of, dotted, functions, scope_of
@@ -27,13 +28,17 @@ def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     for node in calls_of(script, "checkpoint", "checkpoint_sequential"):
         known = node.args and script.resolve(node.func).startswith(CHECKPOINT)
         name = _normed_part(script, node, node.args[0]) if known else ""
-        if not name:
+        if not name or is_slowed(script, node, name):
             continue
+        # The last segment of `checkpoint_sequential` is run once.
+        remedy = slowed(script, node, name) if script.resolve(node.func).endswith(".checkpoint") else None
         yield Problem(
             script.site(node),
             f"`{name}` holds batch norm and is checkpointed: the backward pass runs it again, so its running "
             "statistics are updated twice in each step",
             help="Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out of the checkpoint",
+            remedy=remedy,
+            safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
         )
 
 

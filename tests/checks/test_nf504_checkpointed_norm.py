@@ -1,9 +1,14 @@
 """NF504 checkpointed-norm: look-alikes first, then the misuse in its spellings."""
 
+from typing import Any
+
 import pytest
-from source_findings import NET, fires, silent
+from source_findings import HEADER, NET, fires, report, silent
 
 from normfix.checks import nf504_checkpointed_norm as rule
+from normfix.findings import Report
+from normfix.fixes import fix_text
+from normfix.linting.run import lint_source
 
 IMPORT = "from torch.utils.checkpoint import checkpoint, checkpoint_sequential\n"
 PART = "self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))"
@@ -78,3 +83,91 @@ def test_silent(text: str) -> None:
 )
 def test_found(text: str) -> None:
     fires(rule, text, "warning")
+
+
+SLOWED = PART.replace("(8))", "(8, momentum=1 - (1 - 0.1) ** 0.5))")
+
+
+def fixed(text: str) -> str:
+    """The text after the unsafe fixes of this rule, without its header."""
+
+    def lint(text: str, path: str) -> Report:
+        return lint_source(text, path, select=["NF504"])
+
+    return fix_text(HEADER + text, "m.py", lint, unsafe=True).text.removeprefix(HEADER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            block("return checkpoint(self.body, x) if self.training else self.body(x)"), id="called directly too"
+        ),
+        pytest.param(block("return checkpoint_sequential(self.body, 2, x)"), id="the last segment is run once"),
+        pytest.param(block("return checkpoint(lambda y: self.body(y), x)"), id="a lambda may do more"),
+        pytest.param(block(CHECKPOINTED, PART.replace("(8))", "(8, momentum=m))")), id="momentum from elsewhere"),
+        pytest.param(block(CHECKPOINTED, PART.replace("(8))", "(8, **kw))")), id="momentum may be in the options"),
+        pytest.param(block(CHECKPOINTED, PART.replace("nn.Conv2d(3, 8, 3)", "*layers")), id="layers from elsewhere"),
+        pytest.param(block(CHECKPOINTED, f"{PART}; self.body = nn.BatchNorm2d(3)"), id="two values"),
+        pytest.param(
+            block(
+                "for m in self.body:\n            x = checkpoint(m, x) if x.requires_grad else m(x)\n        return x",
+                "self.body = nn.ModuleList([nn.BatchNorm2d(8) for _ in range(3)])",
+            ),
+            id="called directly too, in a loop",
+        ),
+    ],
+)
+def test_found_and_left_to_its_author(text: str) -> None:
+    assert fixed(text) == text and report(rule, text).findings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(block(CHECKPOINTED), block(CHECKPOINTED, SLOWED), id="the default"),
+        pytest.param(
+            block(CHECKPOINTED, PART.replace("(8))", "(8, 1e-3, 0.03))")),
+            block(CHECKPOINTED, PART.replace("(8))", "(8, 1e-3, 1 - (1 - 0.03) ** 0.5))")),
+            id="by position",
+        ),
+        pytest.param(
+            block(
+                "for m in self.body:\n            x = checkpoint(m, x)\n        return x",
+                "self.body = nn.ModuleList([nn.BatchNorm2d(8) for _ in range(3)])",
+            ),
+            block(
+                "for m in self.body:\n            x = checkpoint(m, x)\n        return x",
+                "self.body = nn.ModuleList([nn.BatchNorm2d(8, momentum=1 - (1 - 0.1) ** 0.5) for _ in range(3)])",
+            ),
+            id="in a loop",
+        ),
+        pytest.param(
+            block(
+                "return checkpoint(self.a, checkpoint(self.b, x))",
+                f"{PART.replace('body', 'a')}; {PART.replace('body', 'b')}",
+            ),
+            block(
+                "return checkpoint(self.a, checkpoint(self.b, x))",
+                f"{SLOWED.replace('body', 'a')}; {SLOWED.replace('body', 'b')}",
+            ),
+            id="two parts",
+        ),
+    ],
+)
+def test_the_momentum_is_set_for_two_updates(text: str, expected: str) -> None:
+    assert fixed(text) == expected
+
+
+def test_two_updates_with_the_new_momentum_are_one_with_the_old() -> None:
+    torch = pytest.importorskip("torch")
+    code = block("return checkpoint(self.body, x, use_reentrant=False)")
+    moved = []
+    for text in (code.replace("checkpoint(self.body, x, use_reentrant=False)", "self.body(x)"), fixed(code)):
+        names: dict[str, Any] = {}
+        exec(compile(HEADER + text, "m.py", "exec"), names)
+        torch.manual_seed(0)
+        model = names["M"]().double()
+        model(torch.randn(4, 3, 9, 9, dtype=torch.float64)).sum().backward()
+        moved.append((model.body[1].running_mean, model.body[1].running_var))
+    torch.testing.assert_close(moved[1], moved[0], rtol=1e-12, atol=1e-14)
