@@ -4,12 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_node
-from normfix.findings import Problem, Severity
+from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.script import Script, walk
 from normfix.usage.flow import callee
 from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
-from normfix.usage.steps import dotted, scope_of, scopes, subject
+from normfix.usage.steps import calls_of, dotted, scope_of, scopes, subject
 
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
@@ -25,17 +25,20 @@ def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     if script is None or models is None:
         return
     written = _written(node, models)
-    if not written or _sees_to_buffers(script, node):
+    if not written or _sees_to_buffers(script, node, models):
         return
     if any(word in script.text.lower() for word in SELF_UPDATING):
         raise Undecided("this copy may run in training mode, and so keep running statistics of its own")
     source = next(one for one in models if one != written) if len(set(models)) == 2 else models[0]
     if _has_batch_norm(script, node, models):
+        copy = _copy(script, node, written)
         yield Problem(
             script.site(node),
             f"`{written}` takes over the parameters of `{source}` but not its buffers: its batch norms keep running "
             "statistics that do not belong to its weights",
             help=f"Copy the buffers too: `for a, b in zip({written}.buffers(), {source}.buffers()): a.copy_(b)`",
+            remedy=InsertStatement(script.site(node), copy, after=True) if copy else None,
+            safety=Safety.UNSAFE if copy else Safety.DISPLAY,
         )
 
 
@@ -93,9 +96,42 @@ def _target(node: ast.AST) -> str:
     return ""
 
 
-def _sees_to_buffers(script: Script, loop: ast.For) -> bool:
+def _copy(script: Script, loop: ast.For, written: str) -> str:
+    """A loop that copies the buffers as this one copies the parameters; "" where it cannot be written with its names.
+
+    None for one of several such loops in different functions: the first copy of buffers would hide the others.
+    """
+    zipped, target = loop.iter, loop.target
+    if not isinstance(zipped, ast.Call) or dotted(zipped.func) != "zip" or not isinstance(target, ast.Tuple):
+        return ""
+    models = [dotted(one.func.value) for one in zipped.args if _is_parameters(one)]  # type: ignore[attr-defined]
+    names = [dotted(one) for one in target.elts]
+    others = [one for one in script.of_type(ast.For) if scope_of(script, one) is not scope_of(script, loop)]
+    if len(models) != 2 or not all((*models, *names)) or any(_models(script, one) for one in others):
+        return ""
+    first = subject(zipped.args[0].func.value) == written  # type: ignore[attr-defined]
+    old, new = names if first else reversed(names)
+    buffers = ", ".join(f"{model}.buffers()" for model in models)
+    return f"for {', '.join(names)} in zip({buffers}):\n    {old}.copy_({new})"
+
+
+def _is_parameters(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "parameters"
+
+
+def _walks_over_buffers(script: Script, loop: ast.For, models: tuple[str, str]) -> bool:
+    """Does the file walk over buffers, those of other networks in the same function aside."""
+    scope = scope_of(script, loop)
+    for call in calls_of(script, "buffers", "named_buffers"):
+        other = subject(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+        if not other or other in models or scope_of(script, call) is not scope:
+            return True
+    return False
+
+
+def _sees_to_buffers(script: Script, loop: ast.For, models: tuple[str, str]) -> bool:
     """Does the file walk over buffers, or the function at hand, or one that it calls, use state dicts."""
-    if "buffers(" in script.text:
+    if "buffers(" in script.text and _walks_over_buffers(script, loop, models):
         return True
     scope = scope_of(script, loop)
     called = [scopes(script)[one] for call in scope.calls if (one := callee(script, call)) is not None]

@@ -11,11 +11,11 @@ from normfix.fixes.source import Refused, Source, parse
 
 _BLANK = re.compile(r"[ \t\f]*")
 _REST = re.compile(r"[ \t\f]*(#[^\r\n]*)?(\r\n|\r|\n|$)")
-_MORE = re.compile(r"[ \t\f]*;")
+_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.With, ast.Try)
 
 
 def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
-    """One more statement, on a line of its own where its neighbour has one."""
+    """One more statement, on lines of its own where its neighbour has one."""
     neighbour = source.statement(remedy.site)
     new = parse(remedy.text).body
     start, end = source.whole_span(neighbour)
@@ -23,14 +23,18 @@ def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
     indent = _indent(source, start)
     rest = _REST.match(source.text, end)
     if indent is None or (remedy.after and rest is None):
+        if "\n" in remedy.text:
+            raise Refused("the new statement needs lines of its own, and its neighbour shares one")
         edit = Edit(end, end, f"; {remedy.text}") if remedy.after else Edit(start, start, f"{remedy.text}; ")
     elif not remedy.after:
-        edit = Edit(start - len(indent), start - len(indent), f"{indent}{remedy.text}{source.newline()}")
+        edit = Edit(
+            start - len(indent), start - len(indent), f"{_laid_out(source, remedy.text, indent)}{source.newline()}"
+        )
     else:
         assert rest is not None
-        line = f"{indent}{remedy.text}"
+        lines = _laid_out(source, remedy.text, indent)
         at_end = not rest.group(2)
-        text = f"{source.newline()}{line}" if at_end else f"{line}{source.newline()}"
+        text = f"{source.newline()}{lines}" if at_end else f"{lines}{source.newline()}"
         edit = Edit(rest.end(), rest.end(), text)
 
     def intend() -> None:
@@ -83,6 +87,14 @@ def add_parameter(source: Source, remedy: AddParameter) -> Plan:
         arguments.defaults += lambda_.args.defaults
 
     return Plan((Edit(end, end, f", {remedy.text}"),), intend)
+
+
+def _laid_out(source: Source, text: str, indent: str) -> str:
+    """Lines that are indented by four blanks, with the indentation and the line breaks of the text."""
+    first = next((node.body[0] for node in source.tree.body if isinstance(node, _BLOCKS)), None)
+    unit = (first and _indent(source, source.whole_span(first)[0])) or "    "
+    lines = [line.replace("    ", unit) for line in text.split("\n")]
+    return source.newline().join(f"{indent}{line}" for line in lines)
 
 
 def _indent(source: Source, start: int) -> str | None:

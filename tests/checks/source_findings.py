@@ -7,6 +7,8 @@ from types import ModuleType
 
 from normfix import engine
 from normfix.findings import Report
+from normfix.fixes import fix_text
+from normfix.linting.run import lint_source
 from normfix.readers import scripts
 from normfix.script import Script
 
@@ -75,3 +77,10 @@ def silent(rule: ModuleType, text: str, **how: object) -> None:
     ast.parse(HEADER + textwrap.dedent(text))
     found = report(rule, text, **how)  # type: ignore[arg-type]  # handed on as given
     assert not found.findings, [one.message for one in found.findings]
+
+
+def fixed(rule: ModuleType, text: str) -> str:
+    """A text, under the header, after the unsafe fixes of a rule."""
+    code = rule.RULE.code
+    done = fix_text(HEADER + text, "m.py", lambda new, path: lint_source(new, path, select=[code]), unsafe=True)
+    return done.text.removeprefix(HEADER)

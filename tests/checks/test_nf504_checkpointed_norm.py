@@ -3,12 +3,9 @@
 from typing import Any
 
 import pytest
-from source_findings import HEADER, NET, fires, report, silent
+from source_findings import HEADER, NET, fires, fixed, report, silent
 
 from normfix.checks import nf504_checkpointed_norm as rule
-from normfix.findings import Report
-from normfix.fixes import fix_text
-from normfix.linting.run import lint_source
 
 IMPORT = "from torch.utils.checkpoint import checkpoint, checkpoint_sequential\n"
 PART = "self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))"
@@ -88,15 +85,6 @@ def test_found(text: str) -> None:
 SLOWED = PART.replace("(8))", "(8, momentum=1 - (1 - 0.1) ** 0.5))")
 
 
-def fixed(text: str) -> str:
-    """The text after the unsafe fixes of this rule, without its header."""
-
-    def lint(text: str, path: str) -> Report:
-        return lint_source(text, path, select=["NF504"])
-
-    return fix_text(HEADER + text, "m.py", lint, unsafe=True).text.removeprefix(HEADER)
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -119,7 +107,7 @@ def fixed(text: str) -> str:
     ],
 )
 def test_found_and_left_to_its_author(text: str) -> None:
-    assert fixed(text) == text and report(rule, text).findings
+    assert fixed(rule, text) == text and report(rule, text).findings
 
 
 @pytest.mark.parametrize(
@@ -156,14 +144,14 @@ def test_found_and_left_to_its_author(text: str) -> None:
     ],
 )
 def test_the_momentum_is_set_for_two_updates(text: str, expected: str) -> None:
-    assert fixed(text) == expected
+    assert fixed(rule, text) == expected
 
 
 def test_two_updates_with_the_new_momentum_are_one_with_the_old() -> None:
     torch = pytest.importorskip("torch")
     code = block("return checkpoint(self.body, x, use_reentrant=False)")
     moved = []
-    for text in (code.replace("checkpoint(self.body, x, use_reentrant=False)", "self.body(x)"), fixed(code)):
+    for text in (code.replace("checkpoint(self.body, x, use_reentrant=False)", "self.body(x)"), fixed(rule, code)):
         names: dict[str, Any] = {}
         exec(compile(HEADER + text, "m.py", "exec"), names)
         torch.manual_seed(0)

@@ -1,7 +1,9 @@
 """NF506 parameters-only-copy: look-alikes first, then the misuse in its spellings."""
 
+from typing import Any
+
 import pytest
-from source_findings import NET, PLAIN, fires, silent
+from source_findings import HEADER, NET, PLAIN, fires, fixed, report, silent
 
 from normfix.checks import nf506_parameters_only_copy as rule
 
@@ -82,3 +84,61 @@ def test_found(text: str) -> None:
 def test_a_known_network_with_batch_norm() -> None:
     text = "from torchvision import models\nnet = models.resnet18()\nema = models.resnet18()\n" + HERE
     fires(rule, text + "\n    a.data.copy_(b.data)", "warning")
+
+
+COPY = "    for a, b in zip(ema.buffers(), net.buffers()):\n        a.copy_(b)\n"
+TWO = LOOP.replace("ema", "ema2").replace("net", "net2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(update("for a, b in zip(list(ema.parameters()), net.parameters()):"), id="not the method itself"),
+        pytest.param(update("for i, (a, b) in enumerate(zip(ema.parameters(), net.parameters())):"), id="enumerated"),
+        pytest.param(update("for (_, a), (_, b) in zip(ema.named_parameters(), net.named_parameters()):"), id="names"),
+        pytest.param(update() + update().replace("update", "other"), id="loops in two functions"),
+    ],
+)
+def test_found_and_left_to_its_author(text: str) -> None:
+    assert fixed(rule, NET + text) == NET + text and report(rule, NET + text).findings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(update(), update(more=COPY), id="after the loop"),
+        pytest.param(
+            update(body="        b.data.copy_(a.data)\n"),
+            update(body="        b.data.copy_(a.data)\n", more=COPY.replace("a.copy_(b)", "b.copy_(a)")),
+            id="the second is written",
+        ),
+        pytest.param(
+            update().replace("net.p", "net.module.p"),
+            update(more=COPY.replace("net.b", "net.module.b")).replace("net.p", "net.module.p"),
+            id="a network inside its wrapper",
+        ),
+        pytest.param(
+            update(more=f"    {TWO}\n{BODY}    return a\n"),
+            update(
+                more=COPY + f"    {TWO}\n{BODY}" + COPY.replace("ema", "ema2").replace("net", "net2") + "    return a\n"
+            ),
+            id="two pairs in one function",
+        ),
+        pytest.param(update().replace("    ", "\t"), update(more=COPY).replace("    ", "\t"), id="indented with tabs"),
+    ],
+)
+def test_buffers_are_copied_too(text: str, expected: str) -> None:
+    net = NET.replace("    ", "\t") if "\t" in text else NET
+    assert fixed(rule, net + text) == net + expected
+
+
+def test_the_fix_makes_the_copy_equal() -> None:
+    torch = pytest.importorskip("torch")
+    names: dict[str, Any] = {}
+    copied = update(body="        a.data.copy_(b.data)\n")
+    exec(compile(HEADER + fixed(rule, NET + copied), "m.py", "exec"), names)
+    net, ema = names["Net"]().double(), names["Net"]().double()
+    net(torch.randn(4, 3, 9, 9, dtype=torch.float64))
+    names["update"](ema, net)
+    image = torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    assert torch.equal(ema.eval()(image), net.eval()(image))

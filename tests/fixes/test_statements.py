@@ -67,6 +67,28 @@ def test_a_statement_goes_after(text: str, expected: str) -> None:
     assert inserted(text, after=True) == expected
 
 
+LOOP = "for a in b:\n    c()"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("f()\n", f"f()\n{LOOP}\n", id="at the top level"),
+        pytest.param("f()", f"f()\n{LOOP}", id="at the end of a file without a newline"),
+        pytest.param("if a:\r\n  f()\r\n", "if a:\r\n  f()\r\n  for a in b:\r\n    c()\r\n", id="CRLF, two blanks"),
+        pytest.param("if a:\n\tf()\n", "if a:\n\tf()\n\tfor a in b:\n\t\tc()\n", id="tabs"),
+    ],
+)
+def test_a_loop_goes_after(text: str, expected: str) -> None:
+    assert carried_out_at(text, lambda site: InsertStatement(site, LOOP, after=True)) == expected
+
+
+@pytest.mark.parametrize("text", ["f(); g\n", "if a: f(); g()\n"], ids=["before a semicolon", "behind a colon"])
+def test_a_loop_does_not_share_a_line(text: str) -> None:
+    with pytest.raises(Refused, match="lines of its own"):
+        carried_out_at(text, lambda site: InsertStatement(site, LOOP, after=True))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
