@@ -93,8 +93,8 @@ def _laid_out(source: Source, text: str, indent: str) -> str:
     """Lines that are indented by four blanks, with the indentation and the line breaks of the text."""
     first = next((node.body[0] for node in source.tree.body if isinstance(node, _BLOCKS)), None)
     unit = (first and _indent(source, source.whole_span(first)[0])) or "    "
-    lines = [line.replace("    ", unit) for line in text.split("\n")]
-    return source.newline().join(f"{indent}{line}" for line in lines)
+    lines = [(line, line.lstrip(" ")) for line in text.split("\n")]
+    return source.newline().join(f"{indent}{unit * ((len(line) - len(rest)) // 4)}{rest}" for line, rest in lines)
 
 
 def _indent(source: Source, start: int) -> str | None:

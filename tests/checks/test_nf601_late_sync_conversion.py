@@ -1,7 +1,7 @@
 """NF601 late-sync-conversion: look-alikes first, then the misuse in its spellings."""
 
 import pytest
-from source_findings import fires, silent
+from source_findings import fires, fixed, report, silent
 
 from normfix.checks import nf601_late_sync_conversion as rule
 
@@ -61,3 +61,33 @@ def test_silent(text: str) -> None:
 )
 def test_found(text: str) -> None:
     fires(rule, IMPORTS + text, "error")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"ddp = DDP(net)\n{CONVERT}\n", id="another name"),
+        pytest.param(f"net = DDP(net)\nif sync:\n    {CONVERT}\n", id="in another block"),
+        pytest.param(f"net = DDP(net); {CONVERT}\n", id="on one line"),
+        pytest.param("net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(DDP(net))\n", id="nested"),
+        pytest.param(f"net = DDP(net)\n{CONVERT.replace('(net)', '(net, group)')}\n", id="a group made in between"),
+        pytest.param("net = DDP(net)\nnet.module = nn.SyncBatchNorm.convert_sync_batchnorm(net.module)\n", id="module"),
+    ],
+)
+def test_found_and_left_to_its_author(text: str) -> None:
+    assert fixed(rule, IMPORTS + text) == IMPORTS + text and report(rule, IMPORTS + text).findings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(f"net = DDP(net)\n{CONVERT}\n", f"{CONVERT}\nnet = DDP(net)\n", id="one after the other"),
+        pytest.param(
+            f"if a:\n  net = DDP(net.to(d))  # wrap\n  opt = SGD(net.parameters())\n  {CONVERT}  # convert\n",
+            f"if a:\n  {CONVERT}\n  net = DDP(net.to(d))  # wrap\n  opt = SGD(net.parameters())\n  # convert\n",
+            id="with something between, and comments",
+        ),
+    ],
+)
+def test_the_conversion_moves_before_the_wrapping(text: str, expected: str) -> None:
+    assert fixed(rule, IMPORTS + text) == IMPORTS + expected
