@@ -7,7 +7,6 @@ import ast
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
-from normfix.checks._slowed import is_slowed, slowed
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Safety, Severity
 from normfix.script import Script, walk
@@ -28,7 +27,11 @@ def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     for node in calls_of(script, "checkpoint", "checkpoint_sequential"):
         known = node.args and script.resolve(node.func).startswith(CHECKPOINT)
         name = _normed_part(script, node, node.args[0]) if known else ""
-        if not name or is_slowed(script, node, name):
+        if not name:
+            continue
+        from normfix.checks._slowed import is_slowed, slowed
+
+        if is_slowed(script, node, name):
             continue
         # The last segment of `checkpoint_sequential` is run once.
         remedy = slowed(script, node, name) if script.resolve(node.func).endswith(".checkpoint") else None

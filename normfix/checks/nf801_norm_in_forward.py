@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from normfix import norms, vocabulary
 from normfix.engine import SOURCE, Facts, Rule, on_node
-from normfix.findings import Problem, Severity
+from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import argument, is_module_class, layer_kind
@@ -34,11 +34,16 @@ def norm_in_forward(node: ast.Call, facts: Facts) -> Iterator[Problem]:
         if stateful
         else "that costs time in every pass"
     )
+    from normfix.checks._moved import built_once
+
+    remedy = built_once(script, node)
     yield Problem(
         script.site(node),
         f"`{script.source(node.func)}` is built anew in every forward pass: {effect}",
         help="Build it once in `__init__`" + (", or call `F.dropout(x, p, self.training)`" if dropout else ""),
         severity=Severity.ERROR if stateful else Severity.INFO,
+        remedy=remedy,
+        safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
     )
 
 

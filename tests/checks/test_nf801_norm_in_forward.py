@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from source_findings import fires, silent
+from source_findings import fires, fixed, report, silent
 
 from normfix.checks import nf801_norm_in_forward as rule
 
@@ -67,3 +67,72 @@ def test_silent(text: str) -> None:
 def test_found(text: str, severity: str) -> None:
     fires(rule, forward(text), severity)
     fires(rule, "import pytorch_lightning as pl\n" + forward(text, base="pl.LightningModule"), severity)
+
+
+def net(text: str, stored: str = "", base: str = "nn.Module") -> str:
+    return (
+        f"class Net({base}):\n    def __init__(self):\n        super().__init__()\n        self.width = 8  # of all\n"
+        f"{stored}        self.reset()\n\n    def forward(self, x):\n" + textwrap.indent(text, "        ") + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(net("return nn.BatchNorm2d(x.shape[1])(x)"), id="a width of the input"),
+        pytest.param(net("return nn.BatchNorm2d(self.width)(x)"), id="a width that may change later"),
+        pytest.param(net("for _ in y:\n    x = nn.BatchNorm2d(8)(x)\nreturn x"), id="one for each round"),
+        pytest.param(net("return [nn.BatchNorm2d(8)(y) for y in x]"), id="one for each item"),
+        pytest.param(net("f = lambda y: nn.BatchNorm2d(8)(y)\nreturn f(f(x))"), id="one for each call"),
+        pytest.param(net("return nn.BatchNorm2d(8).to(x.device)(x)"), id="moved before it is called"),
+        pytest.param(net("return nn.BatchNorm2d(8)(x)", base="Base, nn.Module"), id="what the base does is not seen"),
+        pytest.param(forward("return nn.BatchNorm2d(8)(x)"), id="no constructor"),
+        pytest.param(net("return nn.BatchNorm2d(  # why\n    8)(x)"), id="a comment inside"),
+        pytest.param(net("drop = nn.Dropout(0.1)\nreturn drop(drop(x))"), id="a dropout with a name"),
+        pytest.param(net("return nn.Dropout(0.1, True)(x)"), id="in place"),
+        pytest.param(net("return nn.Dropout(*rates)(x)"), id="a starred rate"),
+        pytest.param(net("return nn.Dropout(0.1)(input=x)"), id="by keyword"),
+    ],
+)
+def test_found_and_left_to_its_author(text: str) -> None:
+    text = "class Base: ...\n" + text
+    assert fixed(rule, text) == text and report(rule, text).findings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            net("return nn.BatchNorm2d(8, eps=1e-3)(x)"),
+            net("return self.norm(x)", "        self.norm = nn.BatchNorm2d(8, eps=1e-3)\n"),
+            id="called at once",
+        ),
+        pytest.param(
+            net("bn = nn.LayerNorm((8, 8))\nreturn bn(x)"),
+            net("bn = self.norm\nreturn bn(x)", "        self.norm = nn.LayerNorm((8, 8))\n"),
+            id="under a local name",
+        ),
+        pytest.param(
+            net("return nn.BatchNorm2d(8)(nn.GroupNorm(2, 8)(x))"),
+            net(
+                "return self.norm(self.norm2(x))",
+                "        self.norm = nn.BatchNorm2d(8)\n        self.norm2 = nn.GroupNorm(2, 8)\n",
+            ),
+            id="two",
+        ),
+        pytest.param(
+            net("return nn.Dropout(0.1)(x + 1)"), net("return F.dropout(x + 1, 0.1, self.training)"), id="dropout"
+        ),
+        pytest.param(net("return nn.Dropout2d()(x)"), net("return F.dropout2d(x, 0.5, self.training)"), id="default"),
+        pytest.param(
+            net("return nn.FeatureAlphaDropout(p=rate)(x)"),
+            net("return F.feature_alpha_dropout(x, rate, self.training)"),
+            id="by keyword",
+        ),
+        pytest.param(
+            net("return nn.AlphaDropout(0.2)(x)"), net("return F.alpha_dropout(x, 0.2, self.training)"), id="alpha"
+        ),
+    ],
+)
+def test_the_layer_is_built_once(text: str, expected: str) -> None:
+    assert fixed(rule, text) == expected
