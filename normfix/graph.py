@@ -113,6 +113,8 @@ class Layer:
     """The class whose code constructs this layer (source), or the type of the parent module (model)."""
     aliases: tuple[str, ...] = ()
     """Every module path under which this one object is registered."""
+    helper: str = ""
+    """The function that constructs it for this class, and for others that are not seen; the site is the call of it."""
     wrappers: tuple[str, ...] = ()
     """Reparametrizations put on it in source: "weight_norm", "spectral_norm"."""
     escapes: Unknown | None = None

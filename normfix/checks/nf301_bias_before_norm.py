@@ -35,7 +35,9 @@ def bias_before_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     )
 
 
-def _in_source(layer: Layer, script: Script) -> tuple[str, Remedy, Safety]:
+def _in_source(layer: Layer, script: Script) -> tuple[str, Remedy | None, Safety]:
+    if layer.helper:
+        return f"Let `{layer.helper}` build it with `bias=False` where a norm follows", None, Safety.DISPLAY
     bias = layer.argument("bias")
     remedy = SetArgument(layer.site, "bias", "False", position=bias.position if bias else None)
     if _touches_biases(script):

@@ -36,8 +36,8 @@ def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Unde
             name = export.name or script.source(export.model)
             yield Problem(
                 script.site(export.call),
-                f"`{name}` is in training mode when it is written down here: it was built in this scope "
-                "and `eval()` is never called on it",
+                f"`{name}` is still in training mode at this export: it is built in this scope, and `eval()` is never "
+                "called on it",
                 help=f"Call `{name}.eval()` before the export",
                 remedy=InsertStatement(script.site(export.call), f"{name}.eval()") if export.name else None,
                 safety=Safety.UNSAFE if export.name else Safety.DISPLAY,

@@ -187,9 +187,11 @@ LOOKALIKES = {
             def forward(self, x):
                 return self.b(self.bn(self.a(x)))
     """,
-    "a helper function that others may call": """
+    "a helper function that keeps the layer": """
+        LAST = []
         def conv3x3(i, o):
-            return nn.Conv2d(i, o, 3)
+            LAST.append(nn.Conv2d(i, o, 3))
+            return LAST[0]
         class Net(nn.Module):
             def __init__(self):
                 super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from normfix.graph import Call, Layer, Unknown
+from normfix.graph import Call, Layer, Site, Unknown
 from normfix.readers.interpreter import (
     attributes,
     builtin,
@@ -121,9 +121,18 @@ def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: 
 def _invoke_function(run: Run, callee: Function, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     start = len(run.graph.layers)
     result = functions.run_function(run, callee, arguments, node)
-    if callee.scope.parent is None:
+    if callee.scope.parent is None and not _lends(run, callee, result, start, node, scope):
         run.disown(callee.node, start)
     return _followed(run, result, arguments, node, scope)
+
+
+def _lends(run: Run, helper: Function, result: Value, start: int, node: ast.AST, scope: Scope) -> bool:
+    """Does a helper build one bare layer here: this one is the caller's own, whatever others do with theirs."""
+    name = getattr(helper.node, "name", "")
+    if not name or run.is_read(helper.node) or not isinstance(result, Layer) or run.graph.layers[start:] != [result]:
+        return False
+    result.site, result.helper = Site(scope.script.origin_of(node)), name
+    return True
 
 
 def _invoke_bound(run: Run, callee: Bound, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:

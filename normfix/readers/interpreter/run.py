@@ -86,9 +86,13 @@ class Run:
         """What one round of a loop sets and reads."""
         return self._memo.rounds(loop)
 
+    def is_read(self, definition: ast.AST) -> bool:
+        """Has this class or function a graph of its own."""
+        return definition in self._memo.read
+
     def disown(self, definition: ast.AST, start: int) -> None:
         """Layers from `start` on were made by a class or function; if it has no graph, its other uses are not seen."""
-        if definition not in self._memo.read:
+        if not self.is_read(definition):
             for layer in self.graph.layers[start:]:
                 self.escape(layer, Unknown("not every use of what constructs it is read"))
 
