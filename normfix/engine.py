@@ -184,7 +184,7 @@ def _subjects(
             yield check, script, facts
         for check in by_subject.get("node", ()):
             for kind in check.kinds:
-                for node in script.nodes.get(kind, ()):  # type: ignore[call-overload]  # node checks hold node types
+                for node in script.of_type(kind):  # type: ignore[arg-type, var-annotated]  # these are node types
                     yield check, node, facts
     for graph in graphs:
         about = replace(facts, graph=graph)

@@ -1,4 +1,4 @@
-"""Python source -> `Script`: one parse, one walk, nothing imported or executed, nothing recursive."""
+"""Python source -> `Script`: one parse, one look at the statements, nothing imported or executed, nothing recursive."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from normfix import vocabulary
 from normfix.graph import Origin
-from normfix.script import FIELDS, Script
-
-Nodes = dict[type[ast.AST], list[ast.AST]]
-Parents = dict[ast.AST, ast.AST]
+from normfix.script import Nodes, Parents, Script, outline
 
 _NEWLINES = re.compile("\r\n|\r|\n")
 """What ends a line for the parser; `str.splitlines` would also split at form feeds."""
@@ -38,8 +35,8 @@ def parse(text: str) -> ast.Module:
 
 def index(tree: ast.Module, text: str, path: str, origin_of: Callable[[ast.AST], Origin]) -> Script:
     """A `Script` over a parsed tree."""
-    nodes, parents = _walk(tree)
-    return Script(path, text, tree, _imports(tree, nodes, parents), nodes, parents, origin_of)
+    statements, around = outline(tree)
+    return Script(path, text, tree, _imports(tree, statements, around), statements, around, origin_of)
 
 
 def spans(text: str, path: str) -> Callable[[ast.AST], Origin]:
@@ -69,33 +66,6 @@ def _byte_columns(text: str) -> Callable[[int, int], int]:
         return (offset if row.isascii() else len(row.encode()[:offset].decode(errors="ignore"))) + 1
 
     return column
-
-
-def _walk(tree: ast.Module) -> tuple[Nodes, Parents]:
-    nodes: Nodes = {}
-    parents: Parents = {}
-    stack: list[ast.AST] = [tree]
-    while stack:
-        node = stack.pop()
-        kind = type(node)
-        if kind in nodes:
-            nodes[kind].append(node)
-        else:
-            nodes[kind] = [node]
-        first = len(stack)
-        content = node.__dict__
-        for name in FIELDS[kind]:
-            value = content.get(name)
-            if type(value) is list:
-                for item in value:
-                    if isinstance(item, ast.AST):
-                        parents[item] = node
-                        stack.append(item)
-            elif isinstance(value, ast.AST):
-                parents[value] = node
-                stack.append(value)
-        stack[first:] = stack[first:][::-1]
-    return nodes, parents
 
 
 def _imports(tree: ast.Module, nodes: Nodes, parents: Parents) -> dict[str, str]:

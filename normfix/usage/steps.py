@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from normfix.records import dataclass, field
-from normfix.script import FUNCTIONS, Function, Script
+from normfix.records import dataclass
+from normfix.script import FUNCTIONS, Function, Script, children
 
 FLUENT = frozenset(
     "to cuda cpu xpu mps half float double bfloat16 type eval train requires_grad_ share_memory apply compile".split()
@@ -25,14 +25,29 @@ Loop = ast.For | ast.While | ast.AsyncFor
 LOOPS = (ast.For, ast.While, ast.AsyncFor)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Scope:
     """One function body, or the top level of the file: its calls in order, and what is bound to each name."""
 
     node: Function | ast.Module
-    calls: list[ast.Call] = field(default_factory=list)
-    bound: dict[str, list[ast.expr | None]] = field(default_factory=dict)
-    """The values assigned to a dotted name; None for one that is not an expression (a loop, a part of a tuple)."""
+
+    @cached_property
+    def _own(self) -> dict[type[ast.AST], list[ast.AST]]:
+        return _nodes_of(self.node)
+
+    @cached_property
+    def calls(self) -> list[ast.Call]:
+        """The calls that running this body makes, in the order of the source."""
+        return self._own.get(ast.Call, [])  # type: ignore[return-value]  # the index is keyed by the type itself
+
+    @cached_property
+    def bound(self) -> dict[str, list[ast.expr | None]]:
+        """The values assigned to a dotted name; None for one that is not an expression (a loop, a part of a tuple)."""
+        found: dict[str, list[ast.expr | None]] = {}
+        for target, value in _assignments(self._own):
+            for name, one in _names(target, value):
+                found.setdefault(name, []).append(one)
+        return found
 
     @property
     def name(self) -> str:
@@ -117,17 +132,27 @@ def functions(script: Script) -> list[Function]:
 
 @lru_cache(maxsize=8)
 def scopes(script: Script) -> dict[ast.AST, Scope]:
-    """Every scope of a file, by its function or module node."""
+    """Every scope of a file, by its function or module node; what is in one is looked up when it is asked for."""
     found: dict[ast.AST, Scope] = {script.tree: Scope(script.tree)}
     found.update((node, Scope(node)) for node in functions(script))
-    homes: dict[ast.AST, Function | ast.Module] = {}
-    for call in script.of_type(ast.Call):
-        found[_home(script, call, homes)].calls.append(call)
-    for node, target, value in _assignments(script):
-        bound = found[_home(script, node, homes)].bound
-        for name, one in _names(target, value):
-            bound.setdefault(name, []).append(one)
     return found
+
+
+def _nodes_of(scope: Function | ast.Module) -> dict[type[ast.AST], list[ast.AST]]:
+    """What a body executes itself, by type: decorators and defaults of the functions in it, but not their bodies."""
+    found: dict[type[ast.AST], list[ast.AST]] = {}
+    outside = {id(one) for one in _outside(scope)}
+    stack = [one for one in children(scope) if id(one) not in outside][::-1]
+    while stack:
+        node = stack.pop()
+        found.setdefault(type(node), []).append(node)
+        stack += (_outside(node) if isinstance(node, FUNCTIONS) else children(node))[::-1]
+    return found
+
+
+def _outside(scope: ast.AST) -> list[ast.AST]:
+    """The parts of a function that are executed where it is defined."""
+    return [scope.args, *scope.decorator_list] if isinstance(scope, FUNCTIONS) else []
 
 
 def scope_of(script: Script, node: ast.AST) -> Scope:
@@ -137,47 +162,28 @@ def scope_of(script: Script, node: ast.AST) -> Scope:
 
 def home(script: Script, node: ast.AST) -> Function | ast.Module:
     """The function in whose body a node stands (decorators and defaults are outside of it), or the module."""
-    return _home(script, node, {})
-
-
-def _home(script: Script, node: ast.AST, known: dict[ast.AST, Function | ast.Module]) -> Function | ast.Module:
-    """The same, with the answers for the nodes on the way kept in `known`."""
-    path, child = [node], node
-    parent = script.parents.get(node)
-    found: Function | ast.Module = script.tree
+    child, parent = node, script.parents.get(node)
     while parent is not None:
-        if isinstance(parent, FUNCTIONS):
-            if not isinstance(child, ast.arguments) and child not in parent.decorator_list:
-                found = parent
-                break
-        elif parent in known:
-            found = known[parent]
-            break
-        path.append(parent)
+        if isinstance(parent, FUNCTIONS) and child is not parent.args and child not in parent.decorator_list:
+            return parent
         child, parent = parent, script.parents.get(parent)
-    for one in path:
-        known[one] = found
-    return found
+    return script.tree
 
 
-def _assignments(script: Script) -> Iterator[tuple[ast.AST, ast.expr, ast.expr | None]]:
-    for assign in script.of_type(ast.Assign):
-        for target in assign.targets:
-            yield assign, target, assign.value
-    for annotated in script.of_type(ast.AnnAssign):
-        if annotated.value is not None:
-            yield annotated, annotated.target, annotated.value
-    for named in script.of_type(ast.NamedExpr):
-        yield named, named.target, named.value
-    for changed in script.of_type(ast.AugAssign):
-        yield changed, changed.target, None
-    for loop in script.of_type(ast.For):
-        yield loop, loop.target, None
-    for stream in script.of_type(ast.AsyncFor):
-        yield stream, stream.target, None
-    for opened in script.of_type(ast.withitem):
-        if opened.optional_vars is not None:
-            yield opened, opened.optional_vars, opened.context_expr
+def _assignments(nodes: dict[type[ast.AST], list[ast.AST]]) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    for kind in (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.AugAssign, ast.For, ast.AsyncFor, ast.withitem):
+        for node in nodes.get(kind, ()):
+            if isinstance(node, ast.Assign):
+                for target in node.targets:
+                    yield target, node.value
+            elif isinstance(node, ast.withitem):
+                if node.optional_vars is not None:
+                    yield node.optional_vars, node.context_expr
+            elif isinstance(node, ast.AnnAssign):
+                if node.value is not None:
+                    yield node.target, node.value
+            elif isinstance(node, (ast.NamedExpr, ast.AugAssign, ast.For, ast.AsyncFor)):
+                yield node.target, node.value if isinstance(node, ast.NamedExpr) else None
 
 
 def _names(target: ast.expr, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:

@@ -7,6 +7,7 @@ import pytest
 
 from normfix.graph import Origin
 from normfix.readers import scripts
+from normfix.script import walk
 
 
 def resolve(text: str) -> str:
@@ -86,9 +87,16 @@ def test_nodes_come_in_the_order_of_the_source() -> None:
 
 def test_every_node_but_the_root_has_its_parent() -> None:
     script = scripts.read("class A:\n  def f(self, x=1):\n    return [y + -x for y in self.z if y and x]\n", "m.py")
-    children = {child for nodes in script.nodes.values() for child in nodes} - {script.tree}
-    assert children == set(script.parents)
+    assert set(walk(script.tree)) - {script.tree} == set(script.parents)
     assert all(child in ast.iter_child_nodes(parent) for child, parent in script.parents.items())
+
+
+def test_statements_and_what_they_stand_in_are_those_of_the_whole_tree() -> None:
+    text = "try:\n  a = [b for b in c]\nexcept D:\n  def e(f=lambda: g):\n    if h: pass\nelse:\n  with i: j()\n"
+    script = scripts.read(text + "match k:\n  case l if m:\n    class N:\n      async def o(self): return p\n", "m.py")
+    found = [one for kind, nodes in script.statements.items() if issubclass(kind, ast.stmt) for one in nodes]
+    assert set(found) == {node for node in ast.walk(script.tree) if isinstance(node, ast.stmt)}
+    assert all(script.parents[statement] is script.around[statement] for statement in found)
 
 
 def test_a_sum_of_20_000_terms_is_walked() -> None:
