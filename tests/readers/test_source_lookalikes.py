@@ -187,11 +187,8 @@ LOOKALIKES = {
             def forward(self, x):
                 return self.b(self.bn(self.a(x)))
     """,
-    "a helper function that keeps the layer": """
-        LAST = []
-        def conv3x3(i, o):
-            LAST.append(nn.Conv2d(i, o, 3))
-            return LAST[0]
+    "a helper function of a file that is not here": """
+        from blocks import conv3x3
         class Net(nn.Module):
             def __init__(self):
                 super().__init__()
