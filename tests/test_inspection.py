@@ -63,7 +63,7 @@ def test_a_norm_that_is_never_called_says_so():
 )
 def test_statistics_of_each_kind(module, shape, expected):
     row = row_of(module, *shape)
-    assert (row["axes"], row["statistics"], row["elements"], row["batch for 32"]) == expected
+    assert (row["axes"], row["statistics"], row["elements"], row["least batch"]) == expected
     assert row["read by"] == "the output"
 
 

@@ -9,7 +9,7 @@ from normfix import norms
 from normfix.graph import Call, LayerGraph, Undecided, known
 
 ENOUGH = 32
-"""Elements behind a statistic that make it a good one."""
+"""Elements behind a statistic that make it a good one: the least batch gives so many."""
 _PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 _COLUMNS: dict[str, Callable[[Call, LayerGraph], str]] = {
     "layer": lambda call, graph: call.kind,
@@ -17,7 +17,7 @@ _COLUMNS: dict[str, Callable[[Call, LayerGraph], str]] = {
     "axes": lambda call, graph: _each(call, lambda one: "+".join(map(str, one.axes))),
     "statistics": lambda call, graph: _each(call, lambda one: f"{one.count:,}"),
     "elements": lambda call, graph: _each(call, lambda one: f"{one.elements:,}"),
-    f"batch for {ENOUGH}": lambda call, graph: _batch_needed(call),
+    "least batch": lambda call, graph: _batch_needed(call),
     "eps": lambda call, graph: _number(call.layer.value("eps")),
     "momentum": lambda call, graph: _number(call.layer.value("momentum")),
     "parameters": lambda call, graph: _parameters(call),

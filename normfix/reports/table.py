@@ -27,7 +27,7 @@ def table(rows: Sequence[Mapping[str, object]], width: int) -> str:
 def _paragraph(row: Mapping[str, str], titles: Sequence[str], width: int) -> str:
     """The first three columns as the head, the others named, in as many lines as they need."""
     head, rest = titles[:3], [title for title in titles[3:] if row.get(title)]
-    facts = ", ".join(f"{title} {row[title]}" for title in rest)
+    facts = "; ".join(f"{title} {row[title]}" for title in rest)
     lines = textwrap.wrap(
         facts, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )

@@ -22,7 +22,7 @@ from normfix.errors import UsageError
 from normfix.findings import Abstention, Finding, Report, Severity
 from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
 from normfix.reports import html
-from normfix.reports.html import environment, findings
+from normfix.reports.html import environment, findings, layers
 from normfix.reports.html.picture import differences, picture
 from normfix.rewrites import Change, Proof, Refusal, Rewrite
 
@@ -171,7 +171,7 @@ def test_rows_tell_axes_counts_and_neighbours() -> None:
         "axes": "0+2+3",
         "statistics": "16",
         "elements": "1,568",
-        "batch for 32": "1",
+        "least batch": "1",
         "eps": "1e-05",
         "momentum": "0.1",
         "parameters": "weight, bias, running_mean, running_var",
@@ -190,7 +190,7 @@ def test_rows_say_unknown_where_a_fact_is_missing_and_nothing_where_there_is_non
 
 def test_given_rows_are_shown_as_they_are() -> None:
     page = html.render(html.Document("x", norms=[{"path": "bn", "foldable": "no: <b>"}, {"path": "bn2", "extra": 3}]))
-    assert re.findall(r"<th scope=\"col\">(\w+)</th>", page) == ["path", "foldable", "extra"]
+    assert re.findall(r"<th scope=\"col\"(?: class=\"n\")?>(\w+)</th>", page) == ["path", "foldable", "extra"]
     assert "<td>no: &lt;b&gt;</td>" in page
 
 
@@ -300,3 +300,17 @@ def test_a_swap_that_moves_the_output_is_not_called_proven() -> None:
     page = html.render(html.Document("x", proof=Proof(True, None, 1e-7, 1e-7, drift=0.8)))
     assert '<h2 id="proof-title">The interface holds, the output moves</h2>' in page
     assert "8.0e-01" in page
+
+
+def test_columns_of_numbers_are_told_from_columns_of_words() -> None:
+    norms = [{"path": "bn", "eps": "1e-05", "axes": "0+2"}, {"path": "ln", "eps": "unknown", "axes": "1"}]
+    table = layers.table(None, norms, [])
+    assert [title for place, title in enumerate(table.titles) if place in table.numeric] == ["eps"]
+
+
+def test_norms_that_a_rewrite_left_are_marked_in_the_strip() -> None:
+    graph = residual(3)
+    first, second = (norm.name for norm in norms_of(graph)[:2])
+    kept = Rewrite(None, [Change(first, "folded")], [Refusal(second, "it is hooked")], Proof(True, 0.0, 0.0, 0.0))
+    page = html.render(html.Document("x", graph=graph, rewrite=kept))
+    assert re.findall(r'class="none left" title="([^"]+)"', page) == [second]

@@ -24,7 +24,7 @@ def test_rows_become_paragraphs_where_there_is_none():
     lines = table(ROWS, 40).splitlines()
     assert lines == [
         "1  layer1.bn  BatchNorm2d",
-        "    eps 1e-05, fold into `layer1.conv`",
+        "    eps 1e-05; fold into `layer1.conv`",
         "",
         "2  layer2.bn  BatchNorm2d",
         "    eps 0.001",

@@ -26,6 +26,8 @@ class Builder:
         """The nodes that each call was collapsed from; empty for inputs and constants."""
         self.stored: dict[fx.Node, str] = {}
         """The name of the parameter or buffer that a node reads."""
+        self._unread: set[graph.Call] = set()
+        """Calls that stand for tensors which were changed through a view, until somebody reads one."""
         self._constants: dict[str, graph.Call] = {}
         self._base: dict[fx.Node, fx.Node] = {}
         self._views: dict[fx.Node, list[fx.Node]] = {}
@@ -40,6 +42,19 @@ class Builder:
         training: bool | graph.Unknown | None = None,
     ) -> graph.Call:
         """Append a call of `layer`, whose result is that of the node `result`."""
+        call = self._make(layer, inputs, nodes, result, path, training)
+        self.calls.append(call)
+        return call
+
+    def _make(
+        self,
+        layer: graph.Layer,
+        inputs: Iterable[graph.Call | graph.Unknown],
+        nodes: tuple[fx.Node, ...],
+        result: fx.Node | None,
+        path: str | None,
+        training: bool | graph.Unknown | None,
+    ) -> graph.Call:
         shape, dtype = facts_of(result)
         call = graph.Call(
             layer=layer,
@@ -49,7 +64,6 @@ class Builder:
             site=graph.Site(line_of(nodes), layer.site.module if path is None else path),
             training=layer.training if training is None else training,
         )
-        self.calls.append(call)
         self.nodes[call] = nodes
         if result is not None:
             self.values[result] = call
@@ -58,10 +72,20 @@ class Builder:
     def read(self, node: fx.Node) -> graph.Call | graph.Unknown:
         """The call whose result stands in `node` at this moment; a stored tensor becomes a call when first read."""
         if node in self.values:
-            return self.values[node]
+            return self._kept(self.values[node])
         if node in self.stored:
             return self.constant(self.stored[node], node)
         return graph.Unknown(f"`{node.name}` is no tensor of the graph")
+
+    def _kept(self, call: graph.Call) -> graph.Call:
+        """This call, which stands among the others from now on if it did not yet."""
+        if call in self._unread:
+            self._unread.remove(call)
+            for source in call.inputs:
+                if isinstance(source, graph.Call):
+                    self._kept(source)
+            self.calls.append(call)
+        return call
 
     def constant(self, name: str, node: fx.Node) -> graph.Call:
         """The call that stands for a parameter, a buffer or another stored tensor."""
@@ -98,7 +122,9 @@ class Builder:
                 written.layer.site,
                 reason=f"`{written.layer.name}` changes `{other.name}` in place through a view",
             )
-            self.add(layer, (self.values[other], written), result=other, training=False)
+            inputs = (self.values[other], written)
+            # Nearly always nobody reads the tensor again, and there is no such call.
+            self._unread.add(self._make(layer, inputs, (), other, None, training=False))
         if target in self.values or target in self.stored:
             self.values[target] = written
 

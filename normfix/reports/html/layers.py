@@ -46,6 +46,12 @@ class Table:
     titles: Sequence[str]
     rows: Sequence[Row]
 
+    @property
+    def numeric(self) -> frozenset[int]:
+        """The columns that hold numbers and nothing else."""
+        columns = enumerate(zip(*(row.cells for row in self.rows), strict=True))
+        return frozenset(place for place, cells in columns if any(cells) and all(map(_is_number, filter(None, cells))))
+
 
 def table(graph: LayerGraph | None, given: Sequence[Mapping[str, object]], findings: Sequence[Finding]) -> Table:
     """The rows that `inspect` gave, or those of the graph; with plots where the graph holds numbers."""
@@ -124,6 +130,14 @@ def _values(layer: Layer, name: str) -> Sequence[float]:
         return layer.state[name].values() if name in layer.state else ()
     except Undecided:
         return ()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", ""))
+    except ValueError:
+        return cell == "unknown"
+    return True
 
 
 def _text(value: object) -> str:

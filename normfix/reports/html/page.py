@@ -41,6 +41,7 @@ def render(document: Document) -> str:
         proof=proofs.shown(proof) if proof else None,
         trial_titles=proofs.TRIAL_TITLES,
         rewrite=document.rewrite,
+        left={refusal.where for refusal in document.rewrite.refused} if document.rewrite else set(),
         graphs=graphs,
         anchors=anchors,
         missing=_missing(document.graph),

@@ -35,7 +35,7 @@
     apply();
   }
 
-  addEventListener("beforeprint", () => all("details").forEach((one) => { one.open = true; }));
+  addEventListener("beforeprint", () => all("details:not([data-long], [data-long] *)").forEach((one) => { one.open = true; }));
 
   function drawPictures(graphs) {
     const canvases = all(".canvas");
@@ -120,7 +120,7 @@
         const picture = find("svg", canvas);
         if (!picture) continue;
         const { width, height } = picture.viewBox.baseVal;
-        if (!wanted) wanted = Math.min(1, Math.max((canvas.clientWidth - 4) / width, 0.55));
+        if (!wanted) wanted = Math.min(1, Math.max((canvas.clientWidth - 4) / width, 0.75));
         picture.setAttribute("width", width * wanted);
         picture.setAttribute("height", height * wanted);
       }
