@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 from torch import fx
@@ -17,6 +15,7 @@ from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.layers import Modules, tensor_facts
 from normfix.readers.live.operators import arguments_of_operator, kind_of_operator
 from normfix.readers.live.preserve import quiet
+from normfix.readers.no_code import without_code
 
 _NOT_KEPT = graph.Unknown("a saved program does not keep it")
 _KEPT = (
@@ -35,18 +34,23 @@ _KEPT = (
 
 
 def load(path: str) -> torch.export.ExportedProgram:
-    """The program in a file; pickled code in it is not executed. Raises UsageError for a file that is none."""
+    """The program in a file; code in it is not executed. Raises UsageError for a file that is none, or holds code."""
     if not Path(path).is_file():
         raise UsageError(f"cannot read `{path}`: there is no such file")
-    try:
-        # torch.export.load asks for a full unpickling of some tensors; this makes torch.load refuse it.
-        with patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}), quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.export.load(path)
-    except Exception as error:
-        # A foreign file can break the reader in any way.
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"cannot read `{path}`: it is no exported program, or cut off ({reason})") from error
+    with without_code() as refused, quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.export.load(path)
+        except Exception as error:
+            # A foreign file can break the reader in any way.
+            reason = str(error).strip().partition("\n")[0]
+            if reason.startswith("Weights only load failed"):
+                refused.append("more than tensors")
+            if not refused:
+                raise UsageError(f"cannot read `{path}`: it is no exported program, or cut off ({reason})") from error
+    if refused:
+        raise UsageError(f"cannot read `{path}`: it holds {refused[0]}, which may be code and is not executed")
+    return program
 
 
 def read(path: str) -> graph.LayerGraph:

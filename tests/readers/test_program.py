@@ -1,6 +1,9 @@
 """Saved programs: broken and hostile files are refused, layers come back with what the operators tell."""
 
+import json
 import os
+import pickle
+import re
 import zipfile
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 from torch import nn
 
 from normfix.errors import UsageError
+from normfix.readers.no_code import is_plain
 from normfix.readers.program import load, read
 
 
@@ -43,21 +47,100 @@ def test_a_cut_off_file_is_refused(tmp_path):
         load(str(path))
 
 
-def test_pickled_code_in_a_program_is_not_run(tmp_path):
-    class Command:
-        def __reduce__(self):
-            return os.system, (f"touch {tmp_path / 'witness'}",)
+class Command:
+    """Leaves a file behind where it is unpickled."""
 
-    torch.save({"x": Command()}, tmp_path / "evil.bin")
-    evil = (tmp_path / "evil.bin").read_bytes()
+    def __init__(self, witness):
+        self.witness = witness
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.witness}",)
+
+
+def rewritten(tmp_path, edit, more=()):
+    """A saved program with its entries changed by `edit(name, content)`, and with more entries."""
     good, bad = tmp_path / "good.pt2", tmp_path / "bad.pt2"
-    saved(good)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    batch = ({0: torch.export.Dim("batch", min=2, max=64)},)
+    torch.export.save(torch.export.export(model, (torch.randn(2, 3, 8, 8),), dynamic_shapes=batch), good)
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w") as target:
         for entry in source.infolist():
-            pickled = entry.filename.endswith((".pt", ".bin")) or "sample_inputs" in entry.filename
-            target.writestr(entry, evil if pickled else source.read(entry))
-    with pytest.raises(UsageError, match="no exported program"):
-        load(str(bad))
+            target.writestr(entry, edit(entry.filename, source.read(entry)))
+        for name, content in more:
+            target.writestr(f"good/{name}", content)
+    return str(bad)
+
+
+def pickled_tensors(tmp_path, witness):
+    torch.save({"x": Command(witness)}, tmp_path / "evil.bin")
+    evil = (tmp_path / "evil.bin").read_bytes()
+    return rewritten(tmp_path, lambda name, content: evil if name.endswith(".pt") else content)
+
+
+def pickled_constant(tmp_path, witness):
+    entry = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True, "tensor_meta": None}
+    config = json.dumps({"config": {"x": entry}}).encode()
+    return rewritten(
+        tmp_path,
+        lambda name, content: config if name.endswith("constants_config.json") else content,
+        [("data/constants/opaque_obj_0", pickle.dumps(Command(witness)))],
+    )
+
+
+def computed_size(tmp_path, witness):
+    size = f"__import__('os').system('touch {witness}')"
+    text = re.compile(r'"expr_str": ?"[^"]*"')
+    return rewritten(
+        tmp_path,
+        lambda name, content: (
+            text.sub(f'"expr_str": "{size}"', content.decode()).encode()
+            if name.endswith("models/model.json")
+            else content
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(pickled_tensors, "more than tensors", id="pickled-tensors"),
+        pytest.param(pickled_constant, "a pickled object", id="pickled-constant"),
+        pytest.param(computed_size, "a size that is no expression", id="computed-size"),
+    ],
+)
+def test_code_in_a_program_is_not_run(tmp_path, make, message):
+    path = make(tmp_path, tmp_path / "witness")
+    with pytest.raises(UsageError, match=f"it holds {message}.*is not executed"):
+        load(path)
+    assert not (tmp_path / "witness").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["Symbol('s31', positive=True, integer=True)", "2*Max(1, Symbol('s0')) + 3", "s0 - 1", "Ne(Integer(3), 2)"]
+)
+def test_sizes_are_expressions(text):
+    assert is_plain(text, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("__import__('os')", id="call-of-a-builtin"),
+        pytest.param("(1).__class__", id="attribute"),
+        pytest.param("Add('exit()')", id="text-that-sympy-evaluates"),
+        pytest.param("(lambda: 1)()", id="lambda"),
+        pytest.param("[x for x in s0]", id="loop"),
+        pytest.param("s0 +", id="syntax"),
+        pytest.param("__builtins__", id="hidden-name"),
+    ],
+)
+def test_sizes_are_no_code(text):
+    assert not is_plain(text, {})
+
+
+def test_sizes_that_are_expressions_are_read(tmp_path):
+    path = rewritten(tmp_path, lambda name, content: content)
+    assert load(path).range_constraints
     assert not (tmp_path / "witness").exists()
 
 

@@ -1,0 +1,87 @@
+"""Lets torch.export.load read a foreign file without executing what is in it.
+
+A saved program can hold code in five places, and torch runs it in each while loading: pickled tensors and sample
+inputs, pickled objects among its constants, objects of TorchScript, compiled libraries, and sizes, which go through
+`sympy.sympify`, that is through `eval`.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import sympy  # type: ignore[import-untyped]  # it has no stubs here
+import torch
+
+try:
+    from torch.export.pt2_archive import _package
+except ImportError:  # torch before 2.8 keeps programs in another archive, which holds none of these
+    _package = None  # type: ignore[assignment]
+
+_PARTS = (
+    ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.BinOp, ast.UnaryOp,
+    ast.Compare, ast.BoolOp, ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
+)  # fmt: skip
+"""What an expression over sizes is made of; no attribute, no subscript, no lambda."""
+
+
+@contextmanager
+def without_code() -> Iterator[list[str]]:
+    """What runs inside may load a program. The list holds what was refused, in words; torch may hide that it failed."""
+    found: list[str] = []
+
+    def refuse(what: str) -> Callable[..., Any]:
+        def refused(*arguments: object, **keywords: object) -> Any:
+            found.append(what)
+            raise ValueError(what)
+
+        return refused
+
+    sympify = sympy.sympify
+
+    def plain(expression: object, *arguments: Any, **keywords: Any) -> Any:
+        if isinstance(expression, str) and not is_plain(expression, keywords.get("locals") or {}):
+            refuse(f"a size that is no expression, `{expression[:60]}`")()
+        return sympify(expression, *arguments, **keywords)
+
+    doors = (
+        (_package, "pickle", SimpleNamespace(loads=refuse("a pickled object"))),
+        (_package, "_load_aoti", refuse("a compiled library")),
+        (torch._C, "_pickle_load_obj", refuse("an object of TorchScript")),
+    )
+    with ExitStack() as stack:
+        # It makes every torch.load one of tensors only, those that ask for full unpickling too.
+        stack.enter_context(patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}))
+        stack.enter_context(patch.object(sympy, "sympify", plain))
+        for home, name, closed in doors:
+            if hasattr(home, name):
+                stack.enter_context(patch.object(home, name, closed))
+        yield found
+
+
+def is_plain(expression: str, names: Mapping[str, object]) -> bool:
+    """Is a text numbers, names and functions of sympy only: `Symbol('s31', integer=True) + 1`."""
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return all(isinstance(node, _PARTS) and _is_plain_node(node, names) for node in ast.walk(tree))
+
+
+def _is_plain_node(node: ast.AST, names: Mapping[str, object]) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and (node.func.id in names or _is_of_sympy(node.func.id))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        # Many classes of sympy evaluate the texts that they are given.
+        return node.value.isidentifier()
+    return not isinstance(node, ast.Name) or not node.id.startswith("__")
+
+
+def _is_of_sympy(name: str) -> bool:
+    found = getattr(sympy, name, None)
+    return isinstance(found, type) and issubclass(found, sympy.Basic)
