@@ -3,8 +3,9 @@
 import ast
 
 from normfix.script import Script, walk
+from normfix.usage.conditions import exclusive
 from normfix.usage.flow import aliases
-from normfix.usage.steps import Scope, base, dotted, exclusive, position, subject
+from normfix.usage.steps import Scope, base, dotted, position, subject
 
 DISTRIBUTED = frozenset({"DistributedDataParallel", "DDP", "FullyShardedDataParallel", "FSDP"})
 CONVERT = "SyncBatchNorm.convert_sync_batchnorm"

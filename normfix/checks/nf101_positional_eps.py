@@ -53,6 +53,8 @@ def _severity(eps: Argument, width: Argument | None, facts: Facts) -> Severity |
     value, positional = eps.value, eps.position is not None
     if isinstance(value, (bool, str)) or (positional and width is not None and eps.text and eps.text == width.text):
         return Severity.ERROR
+    if positional and "momentum" in eps.text.lower():
+        return Severity.ERROR
     if not isinstance(value, (int, float)):
         return None
     if not positional and eps.text.replace(".", "_").isidentifier():

@@ -21,7 +21,7 @@ def keras_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
     momentum, value = layer.argument("momentum"), _kept_share(layer)
     if momentum is None or value is None or not norms.updates_statistics(layer):
         return
-    if facts.reader == "source" and frozen(layer, facts):
+    if facts.reader == "source" and (frozen(layer, facts) or _never_reads_them(layer)):
         return
     alike = [layer] if facts.reader != "model" else _alike(layer, value, facts)
     if alike[0] is not layer:
@@ -51,6 +51,12 @@ def _kept_share(layer: Layer) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if LIKELY < value < 1 else None
+
+
+def _never_reads_them(layer: Layer) -> bool:
+    """Is this `F.batch_norm(..., training=True)`, which normalises with the batch in every mode."""
+    training = layer.argument("training") if layer.kind.islower() else None
+    return training is not None and training.value is True
 
 
 def _alike(layer: Layer, value: float, facts: Facts) -> list[Layer]:

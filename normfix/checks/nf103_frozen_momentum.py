@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import Problem, Safety, SetArgument, Severity
-from normfix.graph import Layer
+from normfix.graph import Layer, Undecided
 
 RULE = Rule("NF103", "frozen-momentum", Severity.WARNING, readers={"source", "model"})
 
@@ -26,6 +26,8 @@ def frozen_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
         fact = "has momentum 0, so its running statistics stay at 0 and 1, or what a checkpoint held"
     else:
         fact = f"has momentum {value:g}, outside 0 to 1: its running statistics diverge"
+    if value == 0 and not is_flag and facts.script is not None and ".load_state_dict(" in facts.script.text:
+        raise Undecided(f"`{layer.name}` has momentum 0, which keeps the running statistics that this file loads")
     yield Problem(
         layer.site,
         f"`{layer.name}` {fact}",

@@ -8,9 +8,10 @@ from normfix.engine import SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Call, Undecided, known
 from normfix.script import Script
+from normfix.usage.conditions import exclusive
 from normfix.usage.flow import events
 from normfix.usage.networks import contents, is_unit_test
-from normfix.usage.steps import dotted, exclusive, position
+from normfix.usage.steps import dotted, position
 
 RULE = Rule("NF405", "export-in-training-mode", Severity.WARNING, readers=SOURCE | {"onnx", "pt2"})
 ON_PURPOSE = ("onnxruntime.training", "onnxruntime-training", "prepare_qat", "QAT", "ORTModule", "quantize_pt2e")

@@ -14,6 +14,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity, Transform
 from normfix.graph import LayerGraph, Undecided
 from normfix.script import Script
+from normfix.usage.networks import is_unit_test
 
 RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers=SOURCE | LIVE)
 SEVERE, SMALL = 2, 8
@@ -27,7 +28,7 @@ HELP = (
 @on_script(RULE)
 def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A DataLoader with a literal batch size that a network with batch norm is trained on."""
-    if "DataLoader" not in script.text or _escapes(script):
+    if "DataLoader" not in script.text or _escapes(script) or is_unit_test(script):
         return
     for loader in loaders(script):
         size, text = batch_size(script, loader) or (0, "")

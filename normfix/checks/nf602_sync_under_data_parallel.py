@@ -8,9 +8,10 @@ from normfix.checks._wraps import converts, wrapper
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script, walk
+from normfix.usage.conditions import exclusive
 from normfix.usage.flow import aliases
 from normfix.usage.networks import classes, layer_kind
-from normfix.usage.steps import Scope, base, calls_of, dotted, exclusive, position, scope_of, subject
+from normfix.usage.steps import Scope, base, calls_of, dotted, position, scope_of, subject
 
 RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE)
 

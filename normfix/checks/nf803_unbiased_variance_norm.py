@@ -16,6 +16,9 @@ from normfix.usage.steps import dotted
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE)
 DEVIATIONS = frozenset({"std", "var", "std_mean", "var_mean"})
 _CENTRES = frozenset({"mean", "std_mean", "var_mean"})
+KINDS = ("batchnorm", "layernorm", "instancenorm", "groupnorm", "channelnorm")
+LEARNT = frozenset({"weight", "bias", "gamma", "beta", "scale", "gain", "alpha", "affine"})
+"""Names of what a norm learns, besides `nn.Parameter` itself."""
 HELP = "Use the norm of torch; old weights carry over when the scale is multiplied by sqrt((n - 1) / n)"
 
 
@@ -31,6 +34,8 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
     if not any(isinstance(one, ast.Attribute) and one.attr in _CENTRES for one in walk(forward)):
         return  # nothing is centred: no norm of torch does that, so there is none to agree with
     divisors = _divisors(script, forward)
+    if not any(kind in node.name.lower() for kind in KINDS) and not _learns(script, node):
+        return  # data scaled before it goes into a network: what matters is that this is done alike everywhere
     for call in (one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
         if _is_unbiased(script, call) and (_names(script, call) & divisors or _divides(script, call)):
             yield Problem(
@@ -55,11 +60,19 @@ def _deviation(script: Script, call: ast.Call) -> str:
     """The words "std", "var" and so on for a call that measures a spread; "" for any other."""
     last = call.func.attr if isinstance(call.func, ast.Attribute) else ""
     torch = script.resolve(call.func) == f"torch.{last}"
-    method = isinstance(call.func, ast.Attribute) and script.resolve(call.func.value).partition(".")[0] not in (
-        "numpy",
-        "np",
-    )
-    return last if last in DEVIATIONS and (torch or (method and not last.endswith("_mean"))) else ""
+    receiver = call.func.value if isinstance(call.func, ast.Attribute) else call
+    # `self.running.std()` is a method of whatever object that is.
+    foreign = script.resolve(receiver).partition(".")[0] in ("numpy", "np") or dotted(receiver).startswith("self.")
+    return last if last in DEVIATIONS and (torch or not (foreign or last.endswith("_mean"))) else ""
+
+
+def _learns(script: Script, node: ast.ClassDef) -> bool:
+    """Does a class learn anything, or inherit from one that may: a layer, not a step of preparing data."""
+    if any(script.resolve(one) not in ("torch.nn.Module", "torch.nn.modules.Module") for one in node.bases):
+        return True
+    names = {one.attr for one in walk(node) if isinstance(one, ast.Attribute)}
+    names |= {one.id for one in walk(node) if isinstance(one, ast.Name)}
+    return any("param" in name.lower() or name in LEARNT for name in names)
 
 
 def _measured(script: Script, forward: ast.FunctionDef) -> Iterator[ast.AST]:

@@ -214,21 +214,6 @@ def position(node: ast.AST) -> tuple[int, int]:
     return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
-def exclusive(script: Script, one: ast.AST, other: ast.AST) -> bool:
-    """Do the two stand in different branches of one `if`, so that only one of them is executed."""
-    arms = {branch: _arm(script, one, branch) for branch in script.ancestors(one, ast.If)}
-    return any(
-        branch in arms and arms[branch] != _arm(script, other, branch) for branch in script.ancestors(other, ast.If)
-    )
-
-
-def _arm(script: Script, node: ast.AST, branch: ast.If) -> str:
-    child, parent = node, script.parents.get(node)
-    while parent is not None and parent is not branch:
-        child, parent = parent, script.parents.get(parent)
-    return "else" if child in branch.orelse else "body" if child in branch.body else "test"
-
-
 def gradless(script: Script, node: ast.AST) -> bool:
     """Is a node under `no_grad`, `inference_mode` or `set_grad_enabled(False)`, as far as its function shows."""
     for parent in script.ancestors(node, ast.stmt):

@@ -31,6 +31,7 @@ INSTANCE = NET.replace("BatchNorm2d", "InstanceNorm2d")
         pytest.param(NET + "loader = DataLoader(test_set, batch_size=1)" + TRAIN, id="a loader of the test set"),
         pytest.param(NET + "export = DataLoader(ds, batch_size=1, shuffle=True)" + TRAIN, id="an export loader"),
         pytest.param(NET + "train_loader = DataLoader(ds, batch_size=2)\nnet = Net()", id="nothing is trained here"),
+        pytest.param("import pytest\n" + NET + "loader = DataLoader(ds, 2, shuffle=True)" + TRAIN, id="a unit test"),
         pytest.param(
             NET + "loader = DataLoader(ds, 2, shuffle=True)\nteacher = Net().eval()" + TRAIN.replace("Net", "Student"),
             id="the batch-normed network is a teacher in eval mode",

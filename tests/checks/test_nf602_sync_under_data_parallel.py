@@ -14,6 +14,21 @@ SYNCED = NET.replace("nn.BatchNorm2d", "nn.SyncBatchNorm")
     [
         pytest.param(f"{CONVERT}\nnet = nn.parallel.DistributedDataParallel(net)", id="DistributedDataParallel"),
         pytest.param("net = nn.DataParallel(net)", id="plain batch norm"),
+        pytest.param(
+            "RANK = int(os.environ['RANK'])\nif cuda and RANK == -1 and n > 1:\n    net = nn.DataParallel(net)\n"
+            f"if sync and cuda and RANK != -1:\n    {CONVERT}",
+            id="two tests that contradict each other",
+        ),
+        pytest.param(
+            f"def wrap(net, mode):\n    if mode == 'ddp':\n        {CONVERT}\n    if mode == 'dp':\n"
+            "        net = nn.DataParallel(net)",
+            id="two values of one option",
+        ),
+        pytest.param(
+            f"def wrap(net, many, ddp):\n    if not (ddp or many):\n        return net\n    if ddp:\n        {CONVERT}\n"
+            "    if many and not ddp:\n        net = nn.DataParallel(net)",
+            id="the negation of a test",
+        ),
         pytest.param(f"if ddp:\n    {CONVERT}\nelse:\n    net = nn.DataParallel(net)", id="exclusive branches"),
         pytest.param(f"{CONVERT}\nother = nn.DataParallel(other)", id="another network"),
         pytest.param(
@@ -48,6 +63,14 @@ def test_silent(text: str) -> None:
         ),
         pytest.param(SYNCED + "net = Net()\nnet = nn.DataParallel(net)  # here", id="built with SyncBatchNorm"),
         pytest.param(SYNCED + "net = nn.DataParallel(Net().cuda())  # here", id="built in place"),
+        pytest.param(
+            f"if sync:\n    {CONVERT}\nif many:\n    net = nn.DataParallel(net)  # here", id="under two options"
+        ),
+        pytest.param(
+            f"rank = -1\nif rank == -1:\n    {CONVERT}\nrank = start()\nif rank != -1:\n"
+            "    net = nn.DataParallel(net)  # here",
+            id="under two tests, between which the value changes",
+        ),
         pytest.param(f"{CONVERT}\nif n > 1:\n    net = nn.DataParallel(net)  # here", id="under an option"),
     ],
 )

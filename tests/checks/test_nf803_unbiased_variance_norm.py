@@ -48,6 +48,14 @@ RESULT = "return self.a * (x - mean) / (std + self.eps) + self.b"
         ),
         pytest.param(norm("return F.layer_norm(x, x.shape[-1:])"), id="functional"),
         pytest.param(norm("import numpy as np", "return x / np.std(x)"), id="numpy"),
+        pytest.param(
+            norm("std = torch.clamp(x.std(-1), 1e-8)", "return (x - mean) / std", name="NormalizeBatch"),
+            id="data scaled before the network, by a class that learns nothing",
+        ),
+        pytest.param(
+            norm("std = self.running.std()", "return self.weight * (x - mean) / std", name="RunningNorm"),
+            id="a method of another object",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -64,6 +72,10 @@ def test_silent(text: str) -> None:
         ),
         pytest.param(norm("var = x.var(-1)  # here", "return (x - mean) * torch.rsqrt(var + 1e-5)"), id="rsqrt"),
         pytest.param(norm("return (x - mean) / (x.std(-1) + self.eps)  # here"), id="in one line"),
+        pytest.param(
+            norm("std = x.std(-1)  # here", "return self.gain * (x - mean) / std", name="Normalize"),
+            id="another name, but it learns a gain",
+        ),
         pytest.param(
             norm("var, mean = torch.var_mean(x, -1)  # here", "return (x - mean) / (var + 1e-5).sqrt()"), id="both"
         ),
