@@ -25,12 +25,17 @@ def set_argument(source: Source, remedy: SetArgument) -> Plan:
     """`name=value`: a new keyword, or another value for the argument that is there."""
     call = source.find(remedy.site, ast.Call)
     value = expression(remedy.value)
-    keyword = next((one for one in call.keywords if one.arg == remedy.name), None)
-    if keyword is not None:
-        return _replaced(source, keyword.value, value, remedy.value)
+    named = [one for one in call.keywords if one.arg == remedy.name]
+    if len(named) > 1:
+        raise Refused(f"`{remedy.name}` is passed twice, which Python does not compile")
+    if named:
+        return _replaced(source, named[0].value, value, remedy.value)
     position = remedy.position if remedy.position is not None else _position(call, remedy.name)
     if position is not None:
         return _replaced(source, _positional(call, position), value, remedy.value)
+    for options in (one.value for one in call.keywords if one.arg is None):
+        if not _lacks(source, options, remedy.name):
+            raise Refused(f"`**{ast.unparse(options)}` may hold `{remedy.name}` already")
     outline = Outline(source, call)
     stars = [argument.star for argument in outline.call.args]
     new = cst.Arg(outline.mark(remedy.value), keyword=cst.Name(remedy.name), equal=layout.equal(outline.call.args))
@@ -127,6 +132,23 @@ def _position(call: ast.Call, name: str) -> int | None:
     kind = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     names = positional(kind) if is_known(kind) else ()
     return names.index(name) if name in names and names.index(name) < len(call.args) else None
+
+
+def _lacks(source: Source, options: ast.expr, name: str) -> bool:
+    """Is it certain that these options do not hold the name: a dict that is written out, wherever it is assigned."""
+    if isinstance(options, ast.Dict):
+        return all(isinstance(key, ast.Constant) and key.value != name for key in options.keys)
+    if isinstance(options, ast.Call):
+        built = isinstance(options.func, ast.Name) and options.func.id == "dict" and not options.args
+        return built and all(one.arg not in (None, name) for one in options.keywords)
+    if not isinstance(options, ast.Name):
+        return False
+    named = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == options.id]
+    parents = [source.places[node][0] for node in named if not isinstance(source.places[node][0], ast.keyword)]
+    return bool(parents) and all(
+        isinstance(one, ast.Assign) and isinstance(one.value, (ast.Dict, ast.Call)) and _lacks(source, one.value, name)
+        for one in parents
+    )
 
 
 def _positional(call: ast.Call, position: int) -> ast.expr:
