@@ -29,6 +29,7 @@ class Found:
     message: str
     path: Path
     line: int
+    """0 for what is said of a whole file."""
     column: int
 
     @property
@@ -53,7 +54,7 @@ def linted(folder: Path, jobs: int) -> list[Found]:
 
 def parsed(folder: Path, text: str) -> list[Found]:
     return [
-        Found(folder, one["code"], one["message"], Path(one["path"]), one["line"], one["column"])
+        Found(folder, one["code"], one["message"], Path(one["path"]), one["line"] or 0, one["column"] or 0)
         for one in json.loads(text)["findings"]
     ]
 
