@@ -27,11 +27,18 @@ def read(path: str | Path) -> Snapshot:
     return Snapshot(Path(path), target, target.read_bytes())
 
 
+def links(path: str | Path) -> int:
+    """How many other hard links lead to this file. Raises OSError."""
+    return Path(path).stat().st_nlink - 1
+
+
 def rewrite(old: Snapshot, data: bytes) -> None:
     """Put `data` in place of the file, if it still holds what was read.
 
-    Written to a file beside it, which then takes its name, owner, mode and extended attributes. Raises OSError, also
-    when the file changed meanwhile, is read-only, or belongs to somebody else; it is then as it was.
+    Written to a file beside it, which then takes its name, owner, mode and extended attributes. Other hard links keep
+    the old file: to write through them would be to write in place, and a copy in a package store or a snapshot would
+    change as well. Raises OSError, also when the file changed meanwhile, is read-only, or belongs to somebody else; it
+    is then as it was.
     """
     status = old.target.stat()
     if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(old.target, os.W_OK):

@@ -107,6 +107,14 @@ def test_symlinks_stay_and_their_target_changes(file: Path, tmp_path: Path) -> N
     assert names(folder) == ["link.py"]
 
 
+def test_other_hard_links_keep_the_old_file(file: Path) -> None:
+    other = file.with_name("other.py")
+    os.link(file, other)
+    assert files.links(file) == 1
+    files.rewrite(files.read(str(file)), b"new")
+    assert (file.read_bytes(), other.read_bytes(), files.links(file)) == (b"new", b"old\r\n", 0)
+
+
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs extended attributes")
 def test_extended_attributes_are_kept(file: Path) -> None:
     try:

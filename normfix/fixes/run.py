@@ -26,6 +26,8 @@ class FixedFile:
     applied: Sequence[Finding] = ()
     left: Sequence[Left] = ()
     error: str | None = None
+    links: int = 0
+    """Other hard links, which keep the old text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Outcome:
 
     def summary(self) -> list[str]:
         """What was fixed, what was left and why, in lines."""
-        return [*self._fixed(), *self._left(), *_migration(self.files)]
+        return [*self._fixed(), *self._linked(), *self._left(), *_migration(self.files)]
 
     def _fixed(self) -> Iterator[str]:
         changed = [file for file in self.files if file.applied]
@@ -67,6 +69,11 @@ class Outcome:
         for file in changed:
             codes = Counter(finding.code for finding in file.applied)
             yield f"  {file.path}: " + ", ".join(f"{code} x {count}" for code, count in sorted(codes.items()))
+
+    def _linked(self) -> Iterator[str]:
+        for file in self.files:
+            if file.links and self.written:
+                yield f"{file.path} had {_count(file.links, 'other hard link')}: the old text is still there"
 
     def _left(self) -> Iterator[str]:
         left = [one for file in self.files for one in file.left if one[1] != UNSAFE]
@@ -104,13 +111,14 @@ def _fixed_file(path: str, lint: Lint, unsafe: bool, write: bool) -> FixedFile:
         snapshot = files.read(path)
         start = document(path, snapshot.data)
         done = fix(start, path, lint, unsafe=unsafe)
+        links = files.links(path) if done.applied else 0
         if write and done.applied:
             files.rewrite(snapshot, done.document.data)
     except (Refused, Broken) as error:
         return FixedFile(path, error=f"not fixed: {error.reason}")
     except OSError as error:
         return FixedFile(path, error=f"not fixed: {error.strerror or error}")
-    return FixedFile(path, start.text, done.text, done.report, done.applied, done.left)
+    return FixedFile(path, start.text, done.text, done.report, done.applied, done.left, links=links)
 
 
 def _migration(fixed: Sequence[FixedFile]) -> Iterator[str]:

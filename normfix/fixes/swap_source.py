@@ -23,6 +23,8 @@ from normfix.rewrites import Change, Refusal
 from normfix.script import Script
 
 Made = tuple[Change, Plan]
+_STATISTICS = frozenset({"running_mean", "running_var", "num_batches_tracked"})
+_MISSING = "the swapped layers have no running statistics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,16 @@ def swap_source(path: str, kind: str, *, groups: int = 32, where: str | None = N
         source = Source(old.text)
         script = scripts.index(source.tree, old.text, path, scripts.spans(old.text, path))
         made, refused = _made(source, script, kind, groups, where)
+        if made and kind not in ("sync_batch", "frozen_batch"):
+            refused += _read_statistics(source, script)
         new = old.edited({None: [edit for _, plan in made for edit in plan.edits]})
         for _, plan in made:
             plan.intend()
         check_tree(source.tree, new.text)
         if write and made:
+            links = files.links(path)
             files.rewrite(snapshot, new.data)
+            refused += [Refusal(path, f"the old text, under {links} other hard link(s)")] if links else []
     except (Refused, Broken) as error:
         raise UsageError(f"{doing}: {error.reason}") from error
     except (OSError, SyntaxError) as error:
@@ -94,6 +100,17 @@ def _made(
     if swap and made:
         made += [(Change("", ""), plan) for plan in swap.support.plans()]
     return made, refused
+
+
+def _read_statistics(source: Source, script: Script) -> list[Refusal]:
+    """Where the file reads what the swapped layers do not have."""
+    return [
+        Refusal(
+            f"{script.path}:{node.lineno} {_place(source, node)}".strip(), f"`{node.attr}` is read here: {_MISSING}"
+        )
+        for node in script.of_type(ast.Attribute)
+        if node.attr in _STATISTICS and isinstance(node.ctx, ast.Load)
+    ]
 
 
 def _place(source: Source, node: ast.AST) -> str:

@@ -1,5 +1,6 @@
 """Files of a lint run: written, left, shown."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_a_file_that_cannot_be_written_is_an_error_and_the_others_are_fixed(file
     outcome = fixes.apply(linted([file, other], linter()), linter())
     assert other.read_bytes() == b"conv(1, bias=False)\n"
     assert [failure.path for failure in outcome.report.errors] == [str(file)]
+
+
+def test_other_hard_links_are_named(file: Path) -> None:
+    other = file.with_name("b.py")
+    os.link(file, other)
+    outcome = fixes.apply(linted([file], linter()), linter())
+    assert file.read_bytes() != other.read_bytes() == b"conv(1)\r\nconv(*a)"
+    assert f"{file} had 1 other hard link: the old text is still there" in outcome.summary()
 
 
 def test_a_text_that_no_file_holds_is_not_written(file: Path) -> None:

@@ -126,6 +126,22 @@ def test_a_constructor_is_swapped_in_its_own_layout(tmp_path: Path, old: str, ki
     assert not result.refused and len(result.applied) == 1
 
 
+def test_what_reads_running_statistics_is_named(tmp_path: Path) -> None:
+    text = f"{HEAD}bn = nn.BatchNorm2d(8)\n\n\ndef fuse(layer):\n    return layer.running_var + 1\n"
+    [refusal] = swapped(tmp_path, text).refused
+    assert refusal.where.endswith(" fuse") and "`running_var`" in refusal.reason
+    assert not swapped(tmp_path, text, "frozen_batch").refused
+    assert not swapped(tmp_path, text.replace("nn.BatchNorm2d(8)", "None")).refused
+
+
+def test_other_hard_links_are_named(tmp_path: Path) -> None:
+    path, other = tmp_path / "net.py", tmp_path / "other.py"
+    path.write_text(f"{HEAD}x = nn.BatchNorm2d(8)\n")
+    other.hardlink_to(path)
+    [refusal] = swap_source(str(path), "group").refused
+    assert "hard link" in refusal.reason and other.read_text().endswith("nn.BatchNorm2d(8)\n")
+
+
 def test_frozen_norms_are_imported(tmp_path: Path) -> None:
     result = swapped(tmp_path, f"{HEAD}x = nn.BatchNorm2d(8, 1e-3, momentum=0.1)\n", "frozen_batch")
     assert "nn as nn\nfrom torchvision.ops import FrozenBatchNorm2d\n" in result.new
