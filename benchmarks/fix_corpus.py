@@ -60,8 +60,8 @@ def fixed_package(folder: Path, original: Path, python: str) -> int:
         f"{compiled:7} {pointed:7} {second:5} {len(after):3}/{len(before):3} | "
         + ", ".join(f"{code} {n}" for code, n in sorted(rules.items()))
     )
-    for file in errors:
-        print(f"    {file.path}: {file.error}")
+    for failure in outcome.report.errors:
+        print(f"    {failure.path}: {failure.reason}")
     sys.stdout.flush()
     return len(errors) + 2 * len(changed) - compiled - pointed + second + len(before - after)
 
@@ -91,7 +91,7 @@ for name in names:
             importlib.import_module(name)
         print(name)
     except BaseException as error:
-        print(name, error, file=sys.stderr)
+        print("    cannot import", name, " ".join(str(error).split())[:90], file=sys.stderr)
 os._exit(sys.stdout.flush() or 0)
 """
 
@@ -105,6 +105,8 @@ def imported(folder: Path, files: list[Path], python: str) -> set[str]:
     command = [python, "-c", IMPORT, str(root), *(name.removesuffix(".__init__") for name in names)]
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
+    reasons = [line for line in done.stderr.splitlines() if line.startswith("    cannot import")]
+    print("\n".join(reasons), file=sys.stderr)
     return set(done.stdout.split())
 
 

@@ -109,7 +109,7 @@ def _read_statistics(source: Source, script: Script) -> list[Refusal]:
             f"{script.path}:{node.lineno} {_place(source, node)}".strip(), f"`{node.attr}` is read here: {_MISSING}"
         )
         for node in script.of_type(ast.Attribute)
-        if node.attr in _STATISTICS and isinstance(node.ctx, ast.Load)
+        if node.attr in _STATISTICS and isinstance(node.ctx, ast.Load) and getattr(node.value, "id", "") != "self"
     ]
 
 
