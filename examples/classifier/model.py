@@ -8,7 +8,7 @@ from torch.nn import functional as F
 class ResidualBlock(nn.Module):
     def __init__(self, channels):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)  # NF301
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
@@ -23,7 +23,7 @@ class Classifier(nn.Module):
     def __init__(self, classes=10, width=32):
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 3, padding=1),
+            nn.Conv2d(3, width, 3, padding=1),  # NF301
             nn.BatchNorm2d(width),
             nn.ReLU(),
         )

@@ -16,7 +16,7 @@ def dataset(size):
 
 
 def train(model, epochs=1):
-    loader = DataLoader(dataset(32), batch_size=2, shuffle=True)
+    loader = DataLoader(dataset(32), batch_size=2, shuffle=True)  # NF501
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(epochs):
         model.train()
@@ -28,7 +28,7 @@ def train(model, epochs=1):
 
 
 def accuracy(model):
-    model.eval
+    model.eval  # NF403
     loader = DataLoader(dataset(64), batch_size=32)
     with torch.no_grad():
         right = sum((model(images).argmax(1) == labels).sum().item() for images, labels in loader)
@@ -38,7 +38,7 @@ def accuracy(model):
 def export(path):
     model = Classifier()
     model.load_state_dict(torch.load(path, weights_only=True))
-    return torch.jit.trace(model, torch.randn(1, 3, 32, 32))
+    return torch.jit.trace(model, torch.randn(1, 3, 32, 32))  # NF401
 
 
 if __name__ == "__main__":
