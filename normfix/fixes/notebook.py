@@ -23,14 +23,14 @@ class Notebook:
     data: bytes
     text: str
     units: Mapping[Unit, str]
-    """Cells as the linter parses them: magics masked character by character."""
+    """Cells as Python parses them: magics masked character by character. Those indented as a whole are left out."""
 
     @classmethod
     def of(cls, data: bytes) -> Notebook:
         """Raises `Refused` for a file that is no notebook."""
         try:
             text = data.removeprefix(_BOM).decode()
-            return cls(data, text, {cell.number: cell.program for cell in notebook.cells(text)})
+            return cls(data, text, {cell.number: cell.program for cell in notebook.cells(text) if not cell.opener})
         except ValueError as error:
             raise Refused(f"it is no notebook that can be read: {error}") from error
 

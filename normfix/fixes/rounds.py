@@ -123,7 +123,8 @@ def _take(batch: _Round, parsed: Mapping[Unit, Source], finding: Finding, path: 
     assert remedy is not None
     origin = origin_of(remedy.site)
     if origin.path != path or origin.cell not in parsed:
-        raise Refused(f"it would be fixed in {origin.path}")
+        whole = origin.path == path and origin.cell is not None
+        raise Refused("its cell is indented as a whole" if whole else f"it would be fixed in {origin.path}")
     if batch.full or (batch.findings and _of_statements(finding)):
         return
     source = parsed[origin.cell]

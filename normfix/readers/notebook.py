@@ -30,6 +30,12 @@ class Cell:
     source: str
     program: str
     """The source with magics and shell lines replaced, character by character, by something that has no effect."""
+    opener: str = ""
+    """A line to put before a cell that is indented as a whole: IPython takes the indentation away."""
+
+    @property
+    def text(self) -> str:
+        return self.opener + self.program
 
 
 def read(text: str, path: str) -> Script:
@@ -37,7 +43,7 @@ def read(text: str, path: str) -> Script:
     found = cells(text)
     for cell in found:
         _must_parse(cell)
-    program = "\n".join(cell.program for cell in found)
+    program = "\n".join(cell.text for cell in found)
     tree = scripts.parse(program)
     return scripts.index(tree, program, path, _within_cells(found, scripts.spans(program, path)))
 
@@ -63,7 +69,8 @@ def cells(text: str) -> list[Cell]:
             raise ValueError(f"cell {number} of the notebook is no object")
         if cell.get("cell_type") == "code":
             source = _source(cell, number)
-            found.append(Cell(number, source, mask(source)))
+            program = mask(source)
+            found.append(Cell(number, source, program, _opener(program)))
     return found
 
 
@@ -128,9 +135,20 @@ def _scan(line: str, inside: str, depth: int) -> tuple[str, int]:
     return (inside if len(inside) == 3 else ""), depth
 
 
+def _opener(program: str) -> str:
+    first = next((line for line in program.splitlines() if line.strip()), "")
+    if not first[:1].isspace():
+        return ""
+    try:
+        scripts.parse(f"if 1:\n{program}")
+    except SyntaxError:
+        return ""
+    return "if 1:\n"
+
+
 def _must_parse(cell: Cell) -> None:
     try:
-        scripts.parse(cell.program)
+        scripts.parse(cell.text)
     except SyntaxError as error:
         raise ValueError(f"cell {cell.number}, line {error.lineno}: {error.msg}") from error
 
@@ -138,14 +156,14 @@ def _must_parse(cell: Cell) -> None:
 def _within_cells(found: list[Cell], origin_of: Callable[[ast.AST], Origin]) -> Callable[[ast.AST], Origin]:
     starts = [1]
     for cell in found:
-        starts.append(starts[-1] + len(re.findall("\r\n|\r|\n", cell.program)) + 1)
+        starts.append(starts[-1] + len(re.findall("\r\n|\r|\n", cell.text)) + 1)
 
     def within(node: ast.AST) -> Origin:
         whole = origin_of(node)
         index = bisect_right(starts, whole.line) - 1
         if not 0 <= index < len(found):
             return whole
-        shift = starts[index] - 1
+        shift = starts[index] - 1 + len(found[index].opener.splitlines())
         return replace(whole, line=whole.line - shift, end_line=whole.end_line - shift, cell=found[index].number)
 
     return within

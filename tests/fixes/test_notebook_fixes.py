@@ -85,3 +85,12 @@ def test_a_cell_that_does_not_parse_does_not_spoil_the_others(tmp_path: Path) ->
 def test_what_is_no_notebook_is_refused(data: bytes) -> None:
     with pytest.raises(Refused, match="notebook"):
         Notebook.of(data)
+
+
+def test_a_cell_that_is_indented_as_a_whole_is_left_to_its_author(tmp_path: Path) -> None:
+    path = tmp_path / "n.ipynb"
+    text = json.dumps(notebook("    net.eval\n    x = 1"))
+    path.write_text(text)
+    outcome = fixes.apply(lint_source(text, str(path)), lint_source, unsafe=True)
+    assert path.read_text() == text
+    assert [reason for file in outcome.files for _, reason in file.left] == ["its cell is indented as a whole"]

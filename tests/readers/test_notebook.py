@@ -94,3 +94,32 @@ def test_a_notebook_of_another_language_has_no_cells() -> None:
 
 def test_a_notebook_without_code_is_an_empty_script() -> None:
     assert notebook.read(made(None), "n.ipynb").tree.body == []
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "column"),
+    [
+        pytest.param("    x = a.b", 1, 9, id="one statement"),
+        pytest.param("\n    for i in y:\n        x = a.b\n", 3, 13, id="a loop after an empty line"),
+        pytest.param("\tx = 1\n\ty = a.b", 2, 6, id="tabs"),
+        pytest.param("    x = 1\ny = a.b", 2, 5, id="the rest is not indented"),
+    ],
+)
+def test_a_cell_that_is_indented_as_a_whole_is_read_as_ipython_does(source: str, line: int, column: int) -> None:
+    script = notebook.read(made("z = 1", source, "w = c.d"), "n.ipynb")
+    first, second = script.of_type(ast.Attribute)
+    origin, after = script.origin_of(first), script.origin_of(second)
+    assert (origin.cell, origin.line, origin.column) == (2, line, column)
+    assert (after.cell, after.line, after.column) == (3, 1, 5)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("x = 1\n    y = 2", id="only the second line"),
+        pytest.param("    x = 1\n  y = 2", id="less later on"),
+    ],
+)
+def test_other_indentation_is_an_error(source: str) -> None:
+    with pytest.raises(ValueError, match="cell 1"):
+        notebook.read(made(source), "n.ipynb")
