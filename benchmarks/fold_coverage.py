@@ -24,7 +24,7 @@ from torch import nn
 
 from normfix.proof import runtime
 from normfix.proof.measure import Result, distance, run_float64
-from normfix.transforms.flow import operation
+from normfix.transforms.nodes import operation
 from normfix.transforms.fold import fold
 
 NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")

@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 from normfix.transforms import algebra
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Refused
-from normfix.transforms.flow import Flow, argument, operation, shape, source
+from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks, no_parametrization, own_tensor
+from normfix.transforms.nodes import argument, operation, shape, source
 from normfix.transforms.probe import takes_a_bias
 from normfix.transforms.store import Store
 

@@ -20,8 +20,9 @@ from normfix.transforms import passes
 from normfix.transforms.absorb import CONVOLUTIONS, TRANSPOSED, Landing, result_axis
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import DropTensor, Edit, Plan, Refused
-from normfix.transforms.flow import Flow, argument, operation, shape
+from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks, own_tensor
+from normfix.transforms.nodes import argument, operation, shape
 from normfix.transforms.probe import does_without_bias
 from normfix.transforms.store import Store
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature
 from torch.nn.parameter import is_lazy
 
-from normfix import vocabulary
 from normfix.transforms.base import Refused
+from normfix.transforms.inlining import enclosed, inlined
+from normfix.transforms.nodes import operation
 
 _SHAPE_ONLY = {
     **dict.fromkeys(("reshape_as", "view_as", "expand_as", "type_as"), 1),
@@ -40,10 +40,13 @@ class Trace:
 
     graph: fx.Graph
     signature: ExportGraphSignature
+    enclosed: Mapping[str, str]
+    """Modules that ran in a graph within the graph, by path, and the operation that holds it."""
 
     @classmethod
     def of(cls, program: ExportedProgram) -> Trace:
-        return cls(program.graph, program.graph_signature)
+        graph = inlined(program.graph_module)
+        return cls(graph, program.graph_signature, enclosed(program.graph_module))
 
 
 class Flow:
@@ -51,6 +54,7 @@ class Flow:
 
     def __init__(self, model: nn.Module, trace: Trace, unsteady: Mapping[str, str] | None = None) -> None:
         self.model = model
+        self.enclosed = trace.enclosed
         self.unsteady = unsteady or {}
         """Modules that other batch sizes call more or less often, each with a sentence."""
         self.nodes = list(trace.graph.nodes)
@@ -137,42 +141,6 @@ class Flow:
 def _reads_shape_only(user: fx.Node, node: fx.Node) -> bool:
     position = _SHAPE_ONLY.get(operation(user))
     return position is not None and [at for at, part in enumerate(user.args) if part is node] == [position]
-
-
-def operation(node: fx.Node) -> str:
-    """One word for what a node does: "conv2d", "add", "relu", whatever overload or in-place form it has."""
-    if node.op != "call_function":
-        return node.op
-    schema = getattr(node.target, "_schema", None)
-    name = schema.name.split("::")[-1] if schema is not None else getattr(node.target, "__name__", str(node.target))
-    return vocabulary.canonical(str(name))
-
-
-def argument(node: fx.Node, name: str) -> object:
-    """An argument of a node by its name in the operation's schema, its default included."""
-    schema = node.target._schema  # type: ignore[union-attr]  # only ATen nodes are asked
-    for position, parameter in enumerate(schema.arguments):
-        if parameter.name == name:
-            if name in node.kwargs:
-                return node.kwargs[name]
-            return node.args[position] if position < len(node.args) else parameter.default_value
-    raise KeyError(name)
-
-
-def shape(node: fx.Node) -> tuple[int, ...]:
-    """The sizes of a node's result. Raises `Refused` where they are not all known numbers."""
-    value = node.meta.get("val")
-    if not isinstance(value, torch.Tensor) or not all(isinstance(size, int) for size in value.shape):
-        raise Refused(f"the shape of `{node.name}` is not known")
-    return tuple(value.shape)
-
-
-def source(node: fx.Node, index: int = 0) -> fx.Node:
-    """The node that is read at `index`. Raises `Refused` where that is no node."""
-    value = node.args[index] if index < len(node.args) else None
-    if not isinstance(value, fx.Node):
-        raise Refused(f"what `{node.name}` reads is not a tensor of the graph")
-    return value
 
 
 def _tensor_aliases(model: nn.Module) -> dict[str, tuple[str, ...]]:

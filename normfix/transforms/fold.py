@@ -21,27 +21,32 @@ def fold(
     *,
     merge_branches: bool = False,
     pad_constants: bool = False,
+    affine: bool = False,
     output: str = "module",
     prove: str = "full",
 ) -> Rewrite:
     """Fold every norm with fixed statistics into the layers around it, on a copy of `model`.
 
     `example_inputs` is a tensor or a tuple of positional inputs, as for torch.export. `prove` is "full" (float64 and
-    ONNX Runtime), "formula" (float64 only) or "none". `merge_branches` also turns a norm beside a convolution of the
-    same input (RepVGG, MobileOne, FastViT, RepGhost) into a tap of that convolution. What stays is in `refused`, with
-    the reason. `pad_constants` folds norms before zero-padded convolutions, too: each channel is then padded with a
-    constant of its own. `output` "program" folds in the exported program and returns that, functional calls included.
+    ONNX Runtime), "formula" (float64 only) or "none". What stays is in `refused`, with the reason.
+
+    `merge_branches` also turns a norm beside a convolution of the same input (RepVGG, MobileOne, FastViT, RepGhost)
+    into a tap of that convolution, and makes one of several convolutions of one input whose results are added.
+    `pad_constants` folds norms before zero-padded convolutions, too: each channel is then padded with a constant of its
+    own. `affine` also folds weight and bias of layer norms and RMS norms into the linear layers that read them; the
+    norms themselves stay. `output` "program" folds in the exported program and returns that, functional calls included.
 
     Raises `ProofFailed` where the folded model is not proven to compute the same, and `UsageError` where the model
     cannot be copied or captured.
     """
     if output not in ("module", "program"):
         raise ValueError(f"`output` is {output!r}: expected module or program")
+    planner = partial(folding.plan, merge_branches=merge_branches, pad_constants=pad_constants, affine=affine)
     if output == "program":
-        return fold_program(model, example_inputs, example_kwargs, merge_branches, pad_constants, prove)
+        return fold_program(model, planner, example_inputs, example_kwargs, prove)
     return rewrite(
         model,
-        partial(folding.plan, merge_branches=merge_branches, pad_constants=pad_constants),
+        planner,
         example_inputs,
         example_kwargs,
         doing="folding",

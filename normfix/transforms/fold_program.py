@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,23 +14,18 @@ from normfix.proof.proving import positional
 from normfix.rewrites import Proof, ProofFailed, Rewrite
 from normfix.transforms import folding
 from normfix.transforms.modular import modular
-from normfix.transforms.rewriting import capture, clone, rewrite
+from normfix.transforms.rewriting import Planner, capture, clone, rewrite
 
 
 def fold_program(
-    model: nn.Module,
-    example_inputs: object,
-    example_kwargs: Mapping[str, Any] | None,
-    merge_branches: bool,
-    pad_constants: bool,
-    prove: str,
+    model: nn.Module, planner: Planner, example_inputs: object, example_kwargs: Mapping[str, Any] | None, prove: str
 ) -> Rewrite:
     """Fold an exported copy of `model`; `Rewrite.model` is the new program. Raises `UsageError` and `ProofFailed`."""
     doing = "folding the program of"
     program = capture(clone(model, doing), positional(example_inputs), example_kwargs, doing)
     done = rewrite(
         modular(program),
-        partial(folding.plan, merge_branches=merge_branches, pad_constants=pad_constants),
+        planner,
         example_inputs,
         example_kwargs,
         doing=doing,

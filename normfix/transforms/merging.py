@@ -1,4 +1,7 @@
-"""merge_branches: a norm beside a convolution becomes a tap of its kernel (RepVGG, MobileOne, FastViT, RepGhost).
+"""merge_branches: what stands beside a convolution of the same input becomes a part of its kernel (RepVGG, MobileOne,
+FastViT, RepGhost).
+
+A norm becomes a tap at the centre:
 
     conv(x; W, b) + r (s x + t) = conv(x; W', b + r t),   W'[o, o, centre] = W[o, o, centre] + r s[o]
 
@@ -8,40 +11,71 @@ padding does no harm, since the tap at the centre never reads it. The branch its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from normfix.transforms.absorb import CONVOLUTIONS, layer_of
-from normfix.transforms.base import Refused
-from normfix.transforms.flow import Flow, argument, operation, shape, source
-from normfix.transforms.passes import factor
+from normfix.transforms.arithmetic import factor
+from normfix.transforms.base import Edit, Refused, ReplaceModule
+from normfix.transforms.flow import Flow
+from normfix.transforms.guards import writes_in_place
+from normfix.transforms.nodes import argument, operation, shape, source
 from normfix.transforms.sites import Norm
 from normfix.transforms.store import Store
 
-_ADDS = frozenset({"add", "sub"})
+ADDS = frozenset({"add", "sub"})
+Window = tuple[int, int, int, int]
+"""Kernel, stride, padding and dilation along one axis."""
 
 
 class Merged(nn.Module):
-    """Gives zero: what this branch added is a part of another branch's convolution."""
+    """Gives zero: what this branch added is a part of another branch's convolution.
 
-    def __init__(self, was: str) -> None:
+    The zero is a single number, or, where something is added to it in place, a tensor of the size that a convolution
+    to `channels` with these windows would give."""
+
+    def __init__(self, was: str, channels: int = 0, windows: Sequence[Window] = ()) -> None:
         super().__init__()
         self.was = was
+        self.channels = channels
+        self.windows = tuple(windows)
 
     def forward(self, input: Tensor) -> Tensor:
-        return torch.zeros_like(input)
+        if not self.windows:
+            return input.new_zeros(())
+        rank = len(self.windows)
+        sizes = [
+            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for size, (kernel, stride, padding, dilation) in zip(input.shape[-rank:], self.windows, strict=True)
+        ]
+        return input.new_zeros((*input.shape[: -rank - 1], self.channels, *sizes))
 
     def extra_repr(self) -> str:
         return f"was {self.was}"
 
 
-def into_branch(flow: Flow, store: Store, norm: Norm, scale: Tensor, shift: Tensor) -> str:
-    """Fold a norm into a convolution of the same input that is added to it. Returns the path of the convolution.
+def merged(flow: Flow, node: fx.Node, windows: Sequence[Window], path: str) -> ReplaceModule:
+    """The edit that puts zero in the place of the module that made this node, over these windows."""
+    channels = shape(node)[-len(windows) - 1]
+    kept = windows if _written(flow, node) else ()
+    return ReplaceModule(path, lambda old: Merged(repr(old).splitlines()[0], channels, kept).train(old.training))
 
-    Raises `Refused`."""
+
+def _written(flow: Flow, node: fx.Node) -> bool:
+    """Is anything added to this in place, on its way through sums."""
+    readers = flow.readers(node)
+    if len(readers) != 1 or (operation(readers[0]) not in ADDS and readers[0] not in flow.removed):
+        return False
+    in_place = writes_in_place(readers[0]) and readers[0].args[0] is node
+    return in_place or _written(flow, readers[0])
+
+
+def into_branch(flow: Flow, store: Store, norm: Norm, scale: Tensor, shift: Tensor) -> tuple[Edit, str]:
+    """Fold a norm into a convolution of the same input that is added to it. Returns the edit that takes the norm out,
+    and the path of the convolution. Raises `Refused`."""
     if len(norm.calls) != 1:
         raise Refused("it is called more than once")
     call = norm.calls[0]
@@ -53,7 +87,8 @@ def into_branch(flow: Flow, store: Store, norm: Norm, scale: Tensor, shift: Tens
         if weight.shape[0] != len(scale):
             continue
         layer.write(store, _with_tap(weight, scale * ratio), ratio * shift if bias is None else bias + ratio * shift)
-        return layer.path
+        rank = CONVOLUTIONS[operation(conv)]
+        return merged(flow, call.result, [(1, 1, 0, 1)] * rank, norm.path), layer.path
     raise Refused("no convolution of the same input is added to it")
 
 
@@ -62,7 +97,7 @@ def _partners(flow: Flow, branch: fx.Node, read: fx.Node) -> Iterator[tuple[fx.N
     node, own = branch, 1.0
     while True:
         readers = flow.readers(node)
-        if len(readers) != 1 or operation(readers[0]) not in _ADDS:
+        if len(readers) != 1 or operation(readers[0]) not in ADDS:
             return
         sum_ = readers[0]
         first, second = sum_.args[:2]
@@ -76,45 +111,56 @@ def _partners(flow: Flow, branch: fx.Node, read: fx.Node) -> Iterator[tuple[fx.N
         own *= factor(sum_) if node is second else 1.0
         other = first if node is second else second
         theirs = factor(sum_) if other is second else 1.0
-        for conv, inner in _convolutions(flow, other, read):
-            yield conv, own / (theirs * inner)
+        for conv, inner in _alone(flow, other):
+            if source(conv) is read:
+                yield conv, own / (theirs * inner)
             # Both factors are those at this sum; what lies above it multiplies them alike.
         node = sum_
 
 
-def _convolutions(flow: Flow, node: fx.Node, read: fx.Node) -> Iterator[tuple[fx.Node, float]]:
-    """Convolutions of `read` below this node that reach it through sums and folded norms only, with their factors."""
-    if len(flow.readers(node)) != 1:
-        return
+def terms(flow: Flow, node: fx.Node) -> Iterator[tuple[fx.Node, float]]:
+    """Convolutions that reach this node through sums and folded norms only, and nothing else, with their factors."""
     if node in flow.removed:
-        yield from _convolutions(flow, flow.removed[node], read)
-    elif operation(node) in CONVOLUTIONS and source(node) is read:
+        yield from _alone(flow, flow.removed[node])
+    elif operation(node) in CONVOLUTIONS:
         yield node, 1.0
-    elif operation(node) in _ADDS:
+    elif operation(node) in ADDS:
         first, second = node.args[:2]
         if isinstance(first, fx.Node) and isinstance(second, (int, float)):
-            yield from _convolutions(flow, first, read)
+            yield from _alone(flow, first)
         elif isinstance(first, fx.Node) and isinstance(second, fx.Node) and shape(first) == shape(second):
-            yield from _convolutions(flow, first, read)
-            for conv, inner in _convolutions(flow, second, read):
+            yield from _alone(flow, first)
+            for conv, inner in _alone(flow, second):
                 yield conv, inner * factor(node)
 
 
+def _alone(flow: Flow, node: fx.Node) -> Iterator[tuple[fx.Node, float]]:
+    if len(flow.readers(node)) == 1:
+        yield from terms(flow, node)
+
+
 def _keeps_size(conv: fx.Node) -> bool:
+    found = windows_of(conv)
+    return (
+        bool(found)
+        and shape(conv) == shape(source(conv))
+        and all(kernel % 2 and stride == 1 and 2 * pad == step * (kernel - 1) for kernel, stride, pad, step in found)
+    )
+
+
+def windows_of(conv: fx.Node) -> list[Window]:
+    """One for each spatial axis; none where the padding of a convolution differs between the two ends of an axis."""
     weight = conv.args[1]
-    if not isinstance(weight, fx.Node) or shape(conv) != shape(source(conv)):
-        return False
-    kernel = shape(weight)[2:]
+    kernel = shape(weight)[2:] if isinstance(weight, fx.Node) else ()
     rank = len(kernel)
     padding, stride, dilation = (argument(conv, name) for name in ("padding", "stride", "dilation"))
+    strides, steps = _each(stride, rank), _each(dilation, rank)
     if isinstance(padding, str):
-        aligned = all(size % 2 == 1 for size in kernel)
-    else:
-        pads, steps = _each(padding, rank), _each(dilation, rank)
-        aligned = all(
-            size % 2 == 1 and 2 * pad == step * (size - 1) for size, pad, step in zip(kernel, pads, steps, strict=True)
-        )
-    return aligned and all(step == 1 for step in _each(stride, rank))
+        total = [step * (size - 1) * (padding == "same") for step, size in zip(steps, kernel, strict=True)]
+        if any(size % 2 for size in total):
+            return []
+        padding = [size // 2 for size in total]
+    return list(zip(kernel, strides, _each(padding, rank), steps, strict=True))
 
 
 def _each(value: Any, rank: int) -> list[int]:

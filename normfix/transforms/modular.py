@@ -13,7 +13,8 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from normfix.transforms.absorb import CONVOLUTIONS, TRANSPOSED
-from normfix.transforms.flow import argument, operation
+from normfix.transforms.inlining import inlined
+from normfix.transforms.nodes import argument, operation
 
 _NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
@@ -22,6 +23,7 @@ def modular(program: ExportedProgram) -> fx.GraphModule:
     """A graph module that computes what the program does. Its layers share tensors where the program's calls did."""
     module = program.module()
     assert isinstance(module, fx.GraphModule)  # that is what an exported program unlifts to
+    module.graph = inlined(module)
     for node in list(module.graph.nodes):
         layer = _layer(module, node) if node.op == "call_function" else None
         if layer is None:
@@ -55,6 +57,8 @@ def _layer(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     name = operation(node)
     if name == "batch_norm":
         return _norm(module, node)
+    if name in ("layer_norm", "rms_norm"):
+        return _norm_of_last_axes(module, node)
     weight, bias = (_stored(module, node, part) for part in ("weight", "bias")) if _weighs(name) else (None, None)
     if weight is None or (bias is None and argument(node, "bias") is not None):
         return None
@@ -103,6 +107,17 @@ def _norm(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     for part in ("weight", "bias"):
         norm.register_parameter(part, _parameter(stored[part]))
     return norm.eval()
+
+
+def _norm_of_last_axes(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    cls: Any = {"layer_norm": nn.LayerNorm, "rms_norm": nn.RMSNorm}[operation(node)]
+    made: nn.Module = cls(argument(node, "normalized_shape"), argument(node, "eps"), device="meta")
+    for part in list(made._parameters):
+        stored = _stored(module, node, part)
+        if stored is None and argument(node, part) is not None:
+            return None
+        made.register_parameter(part, stored)
+    return made
 
 
 def _parameter(tensor: torch.Tensor | None) -> nn.Parameter | None:

@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 from normfix.transforms import algebra, probe
 from normfix.transforms.absorb import CONVOLUTIONS, layer_of
 from normfix.transforms.base import Edit, Refused, ReplaceModule, SetAttribute
-from normfix.transforms.flow import Flow, argument, operation, source
+from normfix.transforms.flow import Flow
+from normfix.transforms.nodes import argument, operation, source
 from normfix.transforms.sites import Norm
 from normfix.transforms.store import Store
 

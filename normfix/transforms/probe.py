@@ -7,7 +7,8 @@ from torch import Tensor, fx, nn
 
 from normfix.proof.copying import copied
 from normfix.transforms.base import Refused
-from normfix.transforms.flow import Flow, shape
+from normfix.transforms.flow import Flow
+from normfix.transforms.nodes import shape
 
 _STOCK_MODULES = ("torch.nn.modules.",)
 _CLOSE = 1e-12

@@ -13,11 +13,13 @@ from torch.nn.parameter import is_lazy
 
 from normfix.errors import UsageError
 from normfix.proof.copying import copied
+from normfix.proof.inputs import Inputs
+from normfix.proof.measure import Result
 from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
-from normfix.transforms.steadiness import unseen_arguments, unsteady
+from normfix.transforms.steadiness import unseen_arguments, watch
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
 _WRAPPERS = {
@@ -80,25 +82,36 @@ def rewrite(
     captured = time.perf_counter()
     trace = Trace.of(program)
     args, kwargs = positional(example_inputs), dict(example_kwargs or {})
-    varying = unsteady(before, args, kwargs)
-    plan = planner(Flow(before, trace, varying), state_of(before))
+    trains = any(module.training for module in before.modules())
+    seen = watch(before, args, kwargs, cut=prove != "full" and not trains)
+    plan = planner(Flow(before, trace, seen.unsteady), state_of(before))
     plan.notes += unseen_arguments(before, args, kwargs)
     planned = time.perf_counter()
     new = apply(plan.edits, clone(model, doing))
     seconds = {"capture": captured - start, "plan": planned - captured}
     captures = [(before, program)]
     del before, program  # each copy of the model is let go as soon as it was observed
+
+    def proven(mode: bool | None, cut: Inputs | None, known: Result | None) -> Proof:
+        level = prove if mode is not True or prove == "none" else "formula"
+        proving = Proving(args, kwargs, level, cut=cut, known=known)
+        old, exported = captures.pop() if captures else (in_mode(clone(model, doing), mode), None)
+        proving.old(old, exported, lambda wide: apply(plan.edits, wide))
+        del old, exported
+        proving.new(new, mode)
+        seconds.update({step: seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
+        return proving.judge()
+
     proofs: list[Proof] = []
     for mode in modes:
-        proving = Proving(example_inputs, example_kwargs, prove if mode is not True or prove == "none" else "formula")
-        old, known = captures.pop() if captures else (in_mode(clone(model, doing), mode), None)
-        proving.old(old, known, lambda wide: apply(plan.edits, wide))
-        del old, known
-        proving.new(new, mode)
-        proofs.append(proving.judge())
-        _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")
-        seconds.update({step: seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
-    migration = _migration(model, trace, planner, varying)
+        first = not proofs
+        proof = proven(mode, seen.cut if first else None, seen.result if first else None)
+        if first and seen.cut and not proof.holds and prove != "none":
+            smaller, proof = proof, proven(mode, None, seen.result)
+            plan.notes += [f"not at a smaller size: {note}" for note in smaller.notes]
+        _require(proof, mode, f"{doing} `{type(model).__name__}`")
+        proofs.append(proof)
+    migration = _migration(model, trace, planner, seen.unsteady)
     return Rewrite(new, plan.applied, plan.refused, proofs[0], equivalence, plan.notes, seconds, migration)
 
 

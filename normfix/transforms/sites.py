@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -12,9 +13,10 @@ from normfix.proof.copying import copied
 from normfix.transforms import algebra, probe
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Refused, ReplaceModule
-from normfix.transforms.flow import Flow, Step, argument, operation, shape, source
+from normfix.transforms.flow import Flow, Step
 from normfix.transforms.folded import Folded
 from normfix.transforms.guards import finite, no_hooks, no_parametrization, not_kept_elsewhere
+from normfix.transforms.nodes import argument, operation, shape, source
 from normfix.transforms.store import Store
 
 _BUFFERS = frozenset({"running_mean", "running_var"})
@@ -109,6 +111,8 @@ def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
         raise Refused("the model itself is the norm")
     if norm.path in flow.unsteady:
         raise Refused(flow.unsteady[norm.path])
+    if norm.path in flow.enclosed:
+        raise Refused(f"`{norm.path}` is called within `{flow.enclosed[norm.path]}` too")
     no_hooks(module, norm.path)
     no_parametrization(module, norm.path)
     not_kept_elsewhere(flow, module, norm.path)
@@ -208,26 +212,32 @@ def _does_nothing_else(norm: Norm, module: nn.Module, order: tuple[str, ...], sc
 def _frozen_calls(flow: Flow) -> dict[str, list[NormCall]]:
     """Calls of modules that hold a batch norm's four tensors as buffers and whose class says that it is frozen."""
     paths = {
-        path: module
+        path
         for path, module in flow.model.named_modules()
         if "FrozenBatchNorm" in type(module).__name__
         and {"weight", "bias", "running_mean", "running_var"} <= dict(module.named_buffers(recurse=False)).keys()
     }
-    found: dict[str, list[NormCall]] = {}
+    return calls_of(flow, paths, unless="batch_norm")
+
+
+def calls_of(flow: Flow, paths: Collection[str], unless: str = "") -> dict[str, list[NormCall]]:
+    """All calls of these modules, by path, where each call reads one tensor, gives one, and does no `unless`."""
     inside: dict[str, list[fx.Node]] = {}
     for node in flow.nodes:
         steps = flow.steps(node)
         if steps and steps[-1].path in paths:
             inside.setdefault(steps[-1].key, []).append(node)
+    found: dict[str, list[NormCall]] = {}
+    unclear: set[str] = set()
     for nodes in inside.values():
         path = flow.home(nodes[0])
-        if any(operation(node) == "batch_norm" for node in nodes):
-            continue
-        read = [part for node in nodes for part in node.all_input_nodes if part not in nodes and not flow.tensor(part)]
+        read = {part for node in nodes for part in node.all_input_nodes if part not in nodes and not flow.tensor(part)}
         results = [node for node in nodes if any(user not in nodes for user in flow.readers(node))]
-        if len(set(read)) == 1 and len(results) == 1:
-            found.setdefault(path, []).append(NormCall(results[0], read[0]))
-    return found
+        if len(read) == 1 and len(results) == 1 and all(operation(node) != unless for node in nodes):
+            found.setdefault(path, []).append(NormCall(results[0], read.pop()))
+        else:
+            unclear.add(path)
+    return {path: calls for path, calls in found.items() if path not in unclear}
 
 
 def _frozen_scale_shift(flow: Flow, store: Store, norm: Norm) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.export import ExportedProgram
 from transform_networks import chain, conv, image, lambda_of, randomise, rows
 
-from normfix.transforms.flow import operation
+from normfix.transforms.nodes import operation
 from normfix.transforms.fold import fold
 
 

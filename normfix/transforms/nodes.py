@@ -1,0 +1,45 @@
+"""What can be asked of one node of a captured graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from normfix import vocabulary
+from normfix.transforms.base import Refused
+
+
+def operation(node: fx.Node) -> str:
+    """One word for what a node does: "conv2d", "add", "relu", whatever overload or in-place form it has."""
+    if node.op != "call_function":
+        return node.op
+    schema = getattr(node.target, "_schema", None)
+    name = schema.name.split("::")[-1] if schema is not None else getattr(node.target, "__name__", str(node.target))
+    return vocabulary.canonical(str(name))
+
+
+def argument(node: fx.Node, name: str) -> object:
+    """An argument of a node by its name in the operation's schema, its default included."""
+    schema = node.target._schema  # type: ignore[union-attr]  # only ATen nodes are asked
+    for position, parameter in enumerate(schema.arguments):
+        if parameter.name == name:
+            if name in node.kwargs:
+                return node.kwargs[name]
+            return node.args[position] if position < len(node.args) else parameter.default_value
+    raise KeyError(name)
+
+
+def shape(node: fx.Node) -> tuple[int, ...]:
+    """The sizes of a node's result. Raises `Refused` where they are not all known numbers."""
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor) or not all(isinstance(size, int) for size in value.shape):
+        raise Refused(f"the shape of `{node.name}` is not known")
+    return tuple(value.shape)
+
+
+def source(node: fx.Node, index: int = 0) -> fx.Node:
+    """The node that is read at `index`. Raises `Refused` where that is no node."""
+    value = node.args[index] if index < len(node.args) else None
+    if not isinstance(value, fx.Node):
+        raise Refused(f"what `{node.name}` reads is not a tensor of the graph")
+    return value

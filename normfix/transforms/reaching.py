@@ -1,0 +1,76 @@
+"""From a norm to the layers that can take its map: back to the ones whose results it reads, ahead to its readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import fx
+
+from normfix.transforms import passes
+from normfix.transforms.absorb import CONVOLUTIONS, PRODUCERS, Landing, into_consumer, into_producer
+from normfix.transforms.affine import Affine
+from normfix.transforms.base import Refused
+from normfix.transforms.flow import Flow
+from normfix.transforms.nodes import operation
+from normfix.transforms.sites import NormCall
+from normfix.transforms.store import Store
+
+Mapped = Sequence[tuple[NormCall, Affine]]
+"""The calls of one norm, each with the map that it is."""
+_CONSUMERS = frozenset({*CONVOLUTIONS, "linear"})
+
+
+def into_layers_behind(flow: Flow, store: Store, calls: Mapped) -> str:
+    """Fold the maps into the layers whose results these calls read. Returns the layers' paths. Raises `Refused`."""
+    landings = [landing for call, affine in calls for landing in _producers(flow, call.read, affine)]
+    return ", ".join(f"`{into_producer(flow, store, group)}`" for group in _by_layer(flow, landings))
+
+
+def into_layers_ahead(flow: Flow, store: Store, calls: Mapped) -> str:
+    """Fold the maps into the layers that read the results of these calls. Returns the layers' paths. Raises
+    `Refused`."""
+    landings: list[Landing] = []
+    for call, affine in calls:
+        found = _consumers(flow, call.result, affine)
+        if len({landing.node for landing in found}) != len(found):
+            raise Refused("its result reaches one layer on two ways")
+        landings += found
+    return ", ".join(f"`{into_consumer(flow, store, group)}`" for group in _by_layer(flow, landings))
+
+
+def _producers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
+    """The layers behind this node that would take the map, each with its part of it."""
+    flow.only_reader(node)
+    if node in flow.closed:
+        raise Refused(f"{flow.name(node)} was folded in a way of its own")
+    if operation(node) in PRODUCERS and node not in flow.removed:
+        return [Landing(node, affine)]
+    if node.op == "placeholder":
+        raise Refused(f"it reads {flow.name(node)}")
+    return [landing for source, part in passes.pull(flow, node, affine) for landing in _producers(flow, source, part)]
+
+
+def _consumers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
+    """The layers ahead of this node that would take the map."""
+    found: list[Landing] = []
+    readers = flow.readers(node)
+    if not readers:
+        raise Refused(f"nothing reads {flow.name(node)}")
+    for reader in readers:
+        if reader.op == "output":
+            raise Refused(f"{flow.name(node)} is an output of the model")
+        if operation(reader) in _CONSUMERS and reader not in flow.removed:
+            if sum(part is node for part in reader.all_input_nodes) != 1 or reader.args[0] is not node:
+                raise Refused(f"{flow.name(reader)} reads it as a weight")
+            found.append(Landing(reader, affine))
+        else:
+            found += _consumers(flow, reader, passes.push(flow, reader, node, affine))
+    return found
+
+
+def _by_layer(flow: Flow, landings: list[Landing]) -> list[list[Landing]]:
+    groups: dict[str, list[Landing]] = {}
+    for landing in landings:
+        weight = landing.node.args[1] if len(landing.node.args) > 1 else None
+        groups.setdefault(flow.tensor(weight) or flow.home(landing.node) or landing.node.name, []).append(landing)
+    return list(groups.values())
