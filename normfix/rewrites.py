@@ -67,6 +67,8 @@ class Proof:
     """"full", "formula" or "none": how much was asked for."""
     drift: float | None = None
     """How far a swap that keeps the interface only has moved the output."""
+    forwards: int = 0
+    """How many forward passes of either model it took, those in ONNX Runtime aside."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -34,12 +35,24 @@ class InFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        written = {argument.name for argument in func._schema.arguments if _is_written(argument)}
-        names = [argument.name for argument in func._schema.arguments]
-        wide = [value if name in written else tree_map(widen, value) for name, value in zip(names, args, strict=False)]
-        named = {name: value if name in written else tree_map(widen, value) for name, value in (kwargs or {}).items()}
+        names, written = _signature(func)
+        wide = [value if name in written else _widen(value) for name, value in zip(names, args, strict=False)]
+        named = {name: value if name in written else _widen(value) for name, value in (kwargs or {}).items()}
         call: Callable[..., Any] = func
         return call(*wide, **named)
+
+
+def _widen(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return widen(value)
+    return value if all(isinstance(part, (int, float)) for part in value) else tree_map(widen, value)
+
+
+@cache
+def _signature(func: Any) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The names of an operation's arguments, and of those that it writes to."""
+    arguments = func._schema.arguments
+    return tuple(a.name for a in arguments), frozenset(a.name for a in arguments if _is_written(a))
 
 
 def _is_written(argument: Any) -> bool:

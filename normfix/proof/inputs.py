@@ -12,6 +12,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 _SEED = 20
+_SIDES = {4: 64, 5: 16}
+"""By rank: so long are the sides of images and volumes where they are cut."""
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +30,42 @@ class Family:
     """Has it the shapes that the model was exported with."""
 
 
-def families(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
+def families(args: Sequence[Any], kwargs: Mapping[str, Any], cut: Inputs | None = None) -> list[Family]:
     """The given inputs, normal, uniform, large, tiny and constant ones, and the given ones in other batch sizes.
-    The global random state is not used."""
+    All but the first have the shapes of `cut`, where there is one. The global random state is not used."""
     made = [Family("given", tuple(args), dict(kwargs))]
+    fixed = cut is None
+    args, kwargs = cut or (args, kwargs)
     for seed, (name, fill) in enumerate(_FILLS.items(), start=_SEED):
         generator = torch.Generator().manual_seed(seed)
 
         def change(value: Any, fill: _Fill = fill, generator: torch.Generator = generator) -> Any:
             return _changed(value, fill, generator) if isinstance(value, Tensor) else value
 
-        made.append(Family(name, tree_map(change, tuple(args)), tree_map(change, dict(kwargs))))
+        made.append(Family(name, tree_map(change, tuple(args)), tree_map(change, dict(kwargs)), fixed))
     return made + batches(args, kwargs)
+
+
+def smaller(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs | None:
+    """The given inputs, images cut to 64 pixels a side, volumes to 16, and batches to two samples; None where that
+    changes nothing. A wrong rewrite shows in a part of an image as it does in the whole."""
+    given = (tuple(args), dict(kwargs))
+    size = next((len(leaf) for leaf in tree_leaves(given) if _has_batch(leaf)), 0)
+
+    def cut(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        for axis in range(2, value.dim() if value.dim() in _SIDES else 0):
+            value = value.narrow(axis, 0, min(_SIDES[value.dim()], value.shape[axis]))
+        return value[:2].contiguous() if _has_batch(value) and len(value) == size else value.contiguous()
+
+    made: Inputs = tree_map(cut, given)
+    same = all(a.shape == b.shape for a, b in zip(_tensors(given), _tensors(made), strict=True))
+    return None if same else made
+
+
+def _tensors(inputs: Inputs) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
 
 
 def batches(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:

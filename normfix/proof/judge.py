@@ -26,6 +26,9 @@ Half precision reaches it on no sane model, too."""
 EXCUSED = 1e-6
 """A rewrite that is further off in float64 is not excused by how it rounds."""
 
+_GRANTED = 100.0
+"""How far a rewrite that is exact in float64 may round anyhow, in units of its dtype's eps: an old model that rounds
+exactly by luck (a norm of constant inputs) is no measure."""
 _COARSE = 1e-4
 """The least rounding that is granted to few elements of an output, which may round exactly by chance."""
 
@@ -65,7 +68,8 @@ def judge(
     floor = max(median(trial.rounding or 0.0 for trial in trials), torch.finfo(dtype).eps)
     holds = True
     for trial in trials:
-        bound = max(FACTOR * max(trial.rounding or 0.0, floor), FORMULA)
+        granted = 0.0 if formula_bound is None else _GRANTED * torch.finfo(dtype).eps
+        bound = max(FACTOR * max(trial.rounding or 0.0, floor), FORMULA, granted)
         # What rounding does to an ill-conditioned model in its own dtype, it does in float64 on a smaller scale.
         wide = FACTOR * max(trial.rounding or 0.0, conditions[trial.inputs]) * _finer(dtype)
         holds &= _holds(trial, bound, bound if formula_bound is None else max(formula_bound, wide), told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -14,19 +15,20 @@ from torch.utils._pytree import tree_map
 from normfix.proof import runtime
 from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied as copy_of
-from normfix.proof.inputs import families
+from normfix.proof.inputs import Inputs, families
 from normfix.proof.judge import FORMULA, Evidence, judge
 from normfix.proof.measure import Result, run, run_float64
 from normfix.rewrites import Proof
 
-T = TypeVar("T")
+Work = TypeVar("Work", list[Result], Sequence[Result | None])
 LEVELS = ("full", "formula", "none")
 
 
 class Proving:
     """One proof under way. `level` is "full" (float64 and ONNX Runtime), "formula" (float64 only) or "none".
 
-    `resize` tries other batch sizes too, which an exported program or an ONNX file does not take.
+    `resize` tries other batch sizes too, which an exported program or an ONNX file does not take. `cut` holds the
+    inputs in a smaller size, for all families but the given one; `known` the old model's result on that one.
     """
 
     def __init__(
@@ -36,12 +38,16 @@ class Proving:
         level: str = "full",
         *,
         resize: bool = True,
+        cut: Inputs | None = None,
+        known: Result | None = None,
     ) -> None:
         if level not in LEVELS:
             raise ValueError(f"`prove` is {level!r}: expected one of {', '.join(LEVELS)}")
         self.level = level
         self.seconds = {"formula": 0.0, "deployed": 0.0}
-        tried = families(positional(example_inputs), example_kwargs or {})
+        self.forwards = 0
+        self._known = known
+        tried = families(positional(example_inputs), example_kwargs or {}, cut)
         self._families = [family for family in tried if family.deployable or resize]
         self._evidence = Evidence(self._families)
         self._dtype = torch.get_default_dtype()
@@ -59,7 +65,7 @@ class Proving:
             return
         self._dtype = coarsest(copied)
         evidence = self._evidence
-        evidence.plain = self._run(copied) if self._dtype != torch.float64 else self._run_narrowed(copied)
+        evidence.plain = self._run(copied, self._known) if self._dtype != torch.float64 else self._run_narrowed(copied)
         if self.level == "full":
             evidence.exported = self._deploy(program or copied)
         evidence.exact = self._run_float64(copied.double())
@@ -91,10 +97,13 @@ class Proving:
         if self.level == "none":
             return Proof(False, None, None, None, level="none")
         bound = None if self._evidence.rounded else FORMULA
-        return judge(self._evidence, self._dtype, self._notes, self.level, bound)
+        return replace(judge(self._evidence, self._dtype, self._notes, self.level, bound), forwards=self.forwards)
 
-    def _run(self, model: nn.Module) -> list[Result]:
-        return self._timed("formula", lambda: [run(model, family.args, family.kwargs) for family in self._families])
+    def _run(self, model: nn.Module, known: Result | None = None) -> list[Result]:
+        """What is `known` of the given inputs is not computed again."""
+        seen = [] if known is None else [known]
+        left = self._families[len(seen) :]
+        return seen + self._timed("formula", lambda: [run(model, family.args, family.kwargs) for family in left])
 
     def _run_narrowed(self, model: nn.Module) -> list[Result]:
         """A float64 model shows no rounding of its own; what float32 makes of it tells how it is conditioned."""
@@ -119,12 +128,14 @@ class Proving:
             self._notes.append(f"not proven in ONNX Runtime: {missing.reason}")
             return None
 
-    def _timed(self, step: str, work: Callable[[], T]) -> T:
+    def _timed(self, step: str, work: Callable[[], Work]) -> Work:
         start = time.perf_counter()
         try:
-            return work()
+            done = work()
         finally:
             self.seconds[step] += time.perf_counter() - start
+        self.forwards += len(done or ()) if step == "formula" else 0
+        return done
 
 
 def _narrow(value: Any) -> Any:
