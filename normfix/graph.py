@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
+    from normfix.script import Script
+
     T = TypeVar("T")
 Shape = tuple[int, ...]
 
@@ -119,6 +121,8 @@ class Layer:
     """Reparametrizations put on it in source: "weight_norm", "spectral_norm"."""
     escapes: Unknown | None = None
     """Set when it may be used, or is constructed, somewhere that the reader does not see."""
+    recomputed: bool = False
+    """Does activation checkpointing run it once more in the backward pass; only a live model tells."""
 
     def argument(self, name: str) -> Argument | None:
         """The argument as passed; None where the default is in force. Raises `Undecided` if it cannot be told."""
@@ -195,6 +199,20 @@ class Call:
         return known(known(self.inputs[index]).shape)
 
 
+@dataclass(eq=False, slots=True)
+class Definition:
+    """A class that a live model is made of, as far as its methods are its own."""
+
+    name: str
+    """With the classes around it: "Net.Block"."""
+    methods: frozenset[str]
+    """Those that instances run: written in this class, and not overridden."""
+    modules: tuple[str, ...]
+    """The paths of the instances."""
+    script: Callable[[], Script]
+    """The file that it is written in. Raises `Undecided` where there is none to read."""
+
+
 @dataclass(eq=False)
 class LayerGraph:
     """The layers and calls of one network (a model, an ONNX file) or of one class (source)."""
@@ -207,6 +225,10 @@ class LayerGraph:
     """What the forward pass returns."""
     open: Unknown | None = None
     """Set when the calls are not known, or not all of them."""
+    wrappers: Sequence[str] = ()
+    """What stands around a live model: "DataParallel", "GradSampleModule"."""
+    definitions: Sequence[Definition] = ()
+    """The classes that a live model is made of; those of torch are left out."""
     _readers: dict[int, list[Call]] | None = field(default=None, repr=False)
     _calls: dict[int, list[Call]] | None = field(default=None, repr=False)
 

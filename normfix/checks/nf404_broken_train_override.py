@@ -3,7 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.checks._definitions import problems
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_node
 from normfix.findings import (
     AddParameter,
     InsertStatement,
@@ -14,11 +15,12 @@ from normfix.findings import (
     Severity,
     Together,
 )
+from normfix.graph import LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted
 
-RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE)
+RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE | LIVE)
 HELP = "Write `def train(self, mode=True)`, call `super().train(mode)` first, and return `self`"
 FOREIGN = ("DataModule", "AnsibleModule")
 """Classes called a module that are none of torch."""
@@ -41,6 +43,12 @@ def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
             remedy=remedy,
             safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
         )
+
+
+@on_graph(RULE)
+def broken_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """The same, in the classes of a live model."""
+    yield from problems(broken_train_override, graph, facts, "train")
 
 
 def _is_module(script: Script, node: ast.ClassDef) -> bool:

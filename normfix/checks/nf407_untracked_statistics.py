@@ -9,7 +9,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import Layer
 from normfix.usage.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
 
-RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE)
+RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE | {"onnx"})
 HELP = "Leave `track_running_stats` at True, or use a norm without running statistics, such as group norm"
 ON_PURPOSE = (
     "maml",
@@ -50,8 +50,9 @@ def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
 
 @on_layer(RULE, norms.BATCH)
 def untracked_at_inference(layer: Layer, facts: Facts) -> Iterator[Problem]:
-    """A batch norm of a model for inference that holds no running statistics."""
-    if facts.purpose != "inference" or "running_mean" in layer.state or not layer.kind.startswith(("Batch", "Sync")):
+    """A batch norm of a model for inference that holds no running statistics; ONNX files are for inference."""
+    planned = facts.purpose or ("inference" if facts.reader == "onnx" else "")
+    if planned != "inference" or "running_mean" in layer.state or not layer.kind.startswith(("Batch", "Sync")):
         return
     yield Problem(
         layer.site,

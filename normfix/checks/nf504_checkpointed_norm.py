@@ -6,17 +6,23 @@ Two updates with momentum m are one with 1 - (1 - m)^2; the momentum 1 - sqrt(1 
 import ast
 from collections.abc import Iterator
 
+from normfix import norms
 from normfix.checks._attributes import normed_attributes
-from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.checks._modes import trains
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity
+from normfix.graph import Layer, LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import calls_of, dotted, functions, scope_of
 
-RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE)
+RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIVE | {"state"})
 CHECKPOINT = "torch.utils.checkpoint."
 AWARE = ("sqrt", "FrozenBatchNorm", "momentum=None", "patch_batchnorm", "BatchNormAux")
 """Words of code that makes up for the second update, or does not have it."""
+
+
+HELP = "Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out of the checkpoint"
 
 
 @on_script(RULE)
@@ -39,9 +45,62 @@ def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
             script.site(node),
             f"`{name}` holds batch norm and is checkpointed: the backward pass runs it again, so its running "
             "statistics are updated twice in each step",
-            help="Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out of the checkpoint",
+            help=HELP,
             remedy=remedy,
             safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
+        )
+
+
+@on_graph(RULE)
+def checkpointed_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """Batch norms of a live model that train, and that its forward ran inside `torch.utils.checkpoint`."""
+    found = [
+        layer
+        for layer in graph.layers
+        if layer.recomputed
+        and layer.kind in norms.BATCH
+        and trains(layer, facts)
+        and norms.updates_statistics(layer)
+        and not _makes_up(layer)
+    ]
+    if found:
+        more = f" and {len(found) - 1} more are" if len(found) > 1 else " is"
+        yield Problem(
+            found[0].site,
+            f"`{found[0].name}`{more} checkpointed: the backward pass runs it again, so its running statistics are "
+            "updated twice in each step",
+            help=HELP,
+        )
+
+
+def _makes_up(layer: Layer) -> bool:
+    """Is the momentum a mean over all batches, or 1 - sqrt(1 - m) for a round m."""
+    momentum = layer.value("momentum")
+    if not isinstance(momentum, (int, float)):
+        return True
+    meant = 1 - (1 - momentum) ** 2
+    return momentum != round(momentum, 3) and abs(meant - round(meant, 3)) < 1e-6
+
+
+@on_graph(RULE)
+def counted_twice(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """Norms of a checkpoint that counted exactly twice the batches that all others did."""
+    if facts.reader != "state":
+        return
+    counts: dict[float, list[Layer]] = {}
+    for layer in graph.layers:
+        counter = layer.state.get("num_batches_tracked")
+        if counter is not None and counter.shape == ():
+            counts.setdefault(counter.values()[0], []).append(layer)
+    if len(counts) == 2 and max(counts) == 2 * min(counts) > 0:
+        twice = counts[max(counts)]
+        more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
+        yield Problem(
+            twice[0].site,
+            f"`{twice[0].name}`{more} counted {max(counts):,.0f} batches, all others half of that: the forward pass "
+            "ran them twice in each step, as activation checkpointing does, or a norm that is called at two places",
+            help=HELP,
+            severity=Severity.INFO,
         )
 
 

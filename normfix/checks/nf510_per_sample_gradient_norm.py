@@ -3,13 +3,15 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix import norms
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
+from normfix.graph import LayerGraph
 from normfix.script import Script
 from normfix.usage.networks import contents, is_unit_test, network_of
 from normfix.usage.steps import subject
 
-RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE)
+RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE | LIVE)
 PRIVATE = frozenset({"make_private", "make_private_with_epsilon"})
 REPAIRS = ("ModuleValidator.fix", "convert_batchnorm_modules", "replace_all_batch_norm_modules_", "batch_norm_without")
 FUNCTIONAL = ("torch.func.functional_call", "torch.func.stack_module_state", "functorch.make_functional")
@@ -42,6 +44,20 @@ def per_sample_gradient_norm(script: Script, facts: Facts) -> Iterator[Problem]:
             help="Use group norm (`normfix swap --to group`)",
             severity=Severity.ERROR if private_here else Severity.INFO,
         )
+
+
+@on_graph(RULE)
+def per_sample_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """Batch norm in a live model that Opacus has wrapped already."""
+    if any(name.startswith("GradSampleModule") for name in graph.wrappers):
+        for layer in graph.layers:
+            if layer.kind in norms.BATCH:
+                yield Problem(
+                    layer.site,
+                    f"`{layer.name}` mixes the samples of a batch, but `GradSampleModule` computes a gradient for "
+                    "each: there is none",
+                    help="Use group norm (`normfix swap --to group`)",
+                )
 
 
 def _private_model(call: ast.Call) -> ast.expr | None:

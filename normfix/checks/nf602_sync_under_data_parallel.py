@@ -3,17 +3,19 @@
 import ast
 from collections.abc import Iterator
 
+from normfix import norms
 from normfix.checks._exports import construction
 from normfix.checks._wraps import converts, wrapper
-from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
+from normfix.graph import LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.conditions import exclusive
 from normfix.usage.flow import aliases
 from normfix.usage.networks import classes, layer_kind
 from normfix.usage.steps import Scope, base, calls_of, dotted, position, scope_of, subject
 
-RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE)
+RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE | LIVE)
 
 
 @on_script(RULE)
@@ -31,6 +33,19 @@ def sync_under_data_parallel(script: Script, facts: Facts) -> Iterator[Problem]:
                 "process, so nothing is synchronised",
                 help="Use DistributedDataParallel, one process for each device",
             )
+
+
+@on_graph(RULE)
+def sync_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """The same, in a live model that stands in DataParallel."""
+    found = [layer for layer in graph.layers if layer.kind in norms.SYNCHRONISED]
+    if found and "DataParallel" in graph.wrappers:
+        more = f" and {len(found) - 1} more stand" if len(found) > 1 else " stands"
+        yield Problem(
+            found[0].site,
+            f"`{found[0].name}`{more} under `DataParallel`: its replicas share one process, so nothing is synchronised",
+            help="Use DistributedDataParallel, one process for each device",
+        )
 
 
 def _is_converted(script: Script, scope: Scope, node: ast.Call) -> bool:

@@ -3,15 +3,17 @@
 import ast
 from collections.abc import Iterator
 
+from normfix import norms
 from normfix.checks._exports import construction
 from normfix.checks._wraps import converts
-from normfix.engine import SOURCE, Facts, Rule, on_script
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_script
 from normfix.findings import Problem, Severity
+from normfix.graph import Layer
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import BATCH_NORMS, classes, layer_kind, reached
 from normfix.usage.steps import base, calls_of, dotted, scope_of, subject
 
-RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE)
+RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE | LIVE)
 OWN_CONVERTERS = ("timm.layers.convert_sync_batchnorm", "timm.models.layers.convert_sync_batchnorm")
 
 
@@ -22,6 +24,22 @@ def lossy_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
         for call in calls_of(script, "convert_sync_batchnorm"):
             if converts(script, call) and call.args:
                 yield from _judged(script, call)
+
+
+@on_layer(RULE, norms.BATCH - norms.SYNCHRONISED)
+def left_by_the_conversion(layer: Layer, facts: Facts) -> Iterator[Problem]:
+    """A batch norm of a live model whose weight is that of a SyncBatchNorm: it had two names, one was converted."""
+    if layer.kind[0].isupper() and "weight" in layer.state:
+        names = layer.state["weight"].names
+        for other in facts.graph.layers:
+            if other.kind in norms.SYNCHRONISED and {f"{alias}.weight" for alias in other.aliases} & set(names):
+                yield Problem(
+                    layer.site,
+                    f"`{layer.name}` is still {layer.kind}, and shares its weight with `{other.name}`, which was "
+                    "converted: one layer under two names, of which `convert_sync_batchnorm` sees the first",
+                    help="Convert with `normfix swap --to sync_batch`, which keeps every name of a layer",
+                )
+                return
 
 
 def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:

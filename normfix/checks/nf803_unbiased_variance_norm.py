@@ -7,13 +7,15 @@ is the one of torch times sqrt((n - 1) / n).
 import ast
 from collections.abc import Iterator
 
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.checks._definitions import problems
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_node
 from normfix.findings import Problem, Severity
+from normfix.graph import LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted
 
-RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE)
+RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE | LIVE)
 DEVIATIONS = frozenset({"std", "var", "std_mean", "var_mean"})
 _CENTRES = frozenset({"mean", "std_mean", "var_mean"})
 KINDS = ("batchnorm", "layernorm", "instancenorm", "groupnorm", "channelnorm")
@@ -54,6 +56,12 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
                 help=HELP,
             )
             return
+
+
+@on_graph(RULE)
+def unbiased_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """The same, in the classes of a live model."""
+    yield from problems(unbiased_variance_norm, graph, facts, "forward", "norm")
 
 
 def _deviation(script: Script, call: ast.Call) -> str:

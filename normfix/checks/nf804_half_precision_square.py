@@ -7,14 +7,16 @@ import ast
 import re
 from collections.abc import Iterator
 
-from normfix.engine import SOURCE, Facts, Rule, on_node
+from normfix.checks._definitions import problems
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_node
 from normfix.findings import Problem, Severity
+from normfix.graph import LayerGraph
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted
 
-RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE)
+RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE | LIVE)
 NAMES = pattern(r"rms_?norm|layer_?norm", re.IGNORECASE)
 UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "fp32")
 
@@ -38,6 +40,12 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
                 help="Compute in float32 (`x.float()`) and convert the result back, or use the norm of torch",
             )
             return
+
+
+@on_graph(RULE)
+def half_precision_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """The same, in the classes of a live model."""
+    yield from problems(half_precision_square, graph, facts, "forward", "norm")
 
 
 def _is_square_of(node: ast.AST, inputs: set[str]) -> bool:

@@ -13,12 +13,14 @@ from torch.utils import _pytree as pytree
 
 from normfix import norms
 from normfix.graph import Call, LayerGraph, Unknown
+from normfix.readers.live.definitions import definitions_of
 from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.failing import annotate, record
 from normfix.readers.live.failures import why
 from normfix.readers.live.kept import attributes, mark
 from normfix.readers.live.layers import Modules, modules_of
 from normfix.readers.live.preserve import quiet, traceable, untouched
+from normfix.readers.live.recomputed import watching
 from normfix.readers.live.symbolic import symbolic_graph
 from normfix.readers.live.wrappers import require_plain, unwrap
 
@@ -58,6 +60,19 @@ def capture(
     """
     plain, around = unwrap(require_plain(model))
     modules = modules_of(plain)
+    found = _captured(plain, modules, around, example_inputs, example_kwargs)
+    found.graph.wrappers = around
+    found.graph.definitions = definitions_of(plain)
+    return found
+
+
+def _captured(
+    plain: nn.Module,
+    modules: Modules,
+    around: tuple[str, ...],
+    example_inputs: object,
+    example_kwargs: Mapping[str, Any] | None,
+) -> Capture:
     name = type(plain).__name__
     if isinstance(plain, torch.jit.ScriptModule):
         return _closed(plain, modules, "it is a TorchScript module, whose code is no longer Python", around)
@@ -65,7 +80,8 @@ def capture(
         return _symbolic(plain, modules, around, "")
     arguments, keywords = _arguments(example_inputs, example_kwargs, plain)
     try:
-        program, kept = _export(plain, arguments, keywords)
+        with watching() as recomputed:
+            program, kept = _export(plain, arguments, keywords)
     except ZeroDivisionError as error:
         return _stilled(plain, modules, around, arguments, keywords, why(error))
     except Exception as error:
@@ -73,6 +89,8 @@ def capture(
         found = _symbolic(plain, modules, around, why(error))
         _add_shapes(found, modules, arguments, keywords)
         return replace(found, broken=_breaks(plain, arguments, keywords))
+    for path, layer in modules.by_path.items():
+        layer.recomputed = layer.recomputed or plain.get_submodule(path) in recomputed
     calls, builder = exported_graph(program, modules, name)
     mark(calls.calls, kept, modules)
     return Capture(calls, plain, program, wrappers=around, nodes=builder.nodes)

@@ -34,10 +34,11 @@ def origin(path: str, line: int) -> Origin:
     """The whole of one line, without its indentation; its path is relative when it lies below this folder."""
     text = linecache.getline(path, line).rstrip()
     start = len(text) - len(text.lstrip()) + 1
-    return Origin(_relative(path), line, start, line, max(len(text) + 1, start))
+    return Origin(relative(path), line, start, line, max(len(text) + 1, start))
 
 
-def _relative(path: str) -> str:
+def relative(path: str) -> str:
+    """A path below this folder without it; any other as it is."""
     try:
         return Path(path).relative_to(Path.cwd()).as_posix()
     except ValueError:

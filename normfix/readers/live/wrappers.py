@@ -21,6 +21,8 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
             model = model.module
         elif name == "OptimizedModule" and hasattr(model, "_orig_mod"):
             model = model._orig_mod  # type: ignore[assignment]  # torch.compile holds the module there
+        elif name.startswith("GradSampleModule") and isinstance(getattr(model, "_module", None), nn.Module):
+            model = model._module  # type: ignore[assignment]  # Opacus holds the module there
         elif name in ("FullyShardedDataParallel", "DeepSpeedEngine"):
             raise UsageError(f"cannot read `{qualified(type(model))}`: its parameters are spread; pass the model in it")
         else:

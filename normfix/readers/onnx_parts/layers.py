@@ -133,7 +133,8 @@ def _batch_norm(node: Node) -> Made | None:
         "eps": node.number("epsilon", 1e-5),
         "momentum": round(1.0 - node.number("momentum", 0.9), 9),
         "affine": True,
-        "track_running_stats": True,
+        # Without running statistics the exporters compute those of the batch beside the norm, and hand them to it.
+        "track_running_stats": node.tensor(3) is not None,
         "bias": True,
         "training": training,
     }
