@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.checks._exports import construction, fresh, is_pretrained, loads_weights
+from normfix.checks._exports import construction, fresh, is_pretrained, keeper, loads_weights
 from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.records import dataclass
@@ -65,6 +65,9 @@ def evaluations(script: Script) -> Iterator[Evaluation]:
 def _model_of(call: ast.Call) -> str:
     """The model that a call runs: "model" for `model(x)`, `model.forward(x)` and `model.decoder(x)`."""
     name, _, part = dotted(call.func).partition(".")
+    if name == "self":
+        own, _, part = part.partition(".")
+        name = f"self.{own}" if own else ""
     return name if not part or (PASSES.match(part) and "." not in part) else ""
 
 
@@ -99,8 +102,9 @@ def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:
 
 def _sources(script: Script, scope: Scope, name: str, depth: int) -> Iterator[tuple[Scope, str, ast.expr | None]]:
     """Where the model of a scope is built: in the scope itself, at the top level, or by the callers in this file."""
-    if name in scope.bound:
-        yield scope, name, construction(script, scope, name)
+    if name in scope.bound or name.startswith("self."):
+        home = keeper(script, scope, name)
+        yield home, name, construction(script, home, name)
     elif name in scope.parameters():
         for call in callers(script, scope.node) if depth else ():
             value = passed(call, scope).get(name)
@@ -119,8 +123,9 @@ def _scope_node(script: Script, call: ast.Call) -> ast.AST:
 
 
 def _may_be_network(script: Script, scope: Scope, name: str) -> bool:
-    root = name.partition(".")[0]
-    return root not in script.imports and root != "self" and "." not in name and not _is_defined(script, name)
+    if name.startswith("self."):
+        return any(name in one.bound for one in scopes(script).values())
+    return name not in script.imports and name != "self" and "." not in name and not _is_defined(script, name)
 
 
 def _is_defined(script: Script, name: str) -> bool:

@@ -7,7 +7,7 @@ from normfix.graph import Undecided
 from normfix.records import dataclass
 from normfix.script import Script, walk
 from normfix.usage.flow import aliases, callee
-from normfix.usage.networks import Contents, contents
+from normfix.usage.networks import Contents, contents, is_library_network
 from normfix.usage.steps import WRAPPERS, Scope, calls_of, dotted, scope_of, scopes, subject, switch, unwrapped
 
 EXPORTERS = {
@@ -68,6 +68,27 @@ def construction(script: Script, scope: Scope, name: str) -> ast.expr | None:
     return built[0] if len(built) == 1 else None
 
 
+def keeper(script: Script, scope: Scope, name: str) -> Scope:
+    """The scope that builds a model: the given one, or for `self.net` the one method of the class that sets it.
+
+    Raises `Undecided` where code that is not seen, or another method, may change its mode.
+    """
+    owner = script.class_of(scope.node)
+    if not name.startswith("self.") or owner is None:
+        return scope
+    methods = [one for node, one in scopes(script).items() if script.class_of(node) is owner]
+    homes = [one for one in methods if name in one.bound]
+    if len(homes) != 1 or any(script.resolve(one) != "object" for one in owner.bases):
+        raise Undecided(f"who sets the mode of `{name}` is not known")
+    if not any(dotted(call.func) == owner.name for call in script.of_type(ast.Call)):
+        raise Undecided(f"`{owner.name}` is used by files that are not seen")
+    last = name.rpartition(".")[2]
+    changes = [change for call in script.of_type(ast.Call) if (change := switch(call)) is not None]
+    if any(change.subject.rpartition(".")[2] in ("", last) for change in changes):
+        raise Undecided(f"the mode of `{name}` is switched elsewhere in this file")
+    return homes[0]
+
+
 def _names_in(value: ast.expr) -> set[str]:
     return {dotted(node) for node in walk(value) if isinstance(node, ast.Name | ast.Attribute)}
 
@@ -81,7 +102,8 @@ def fresh(script: Script, value: ast.expr, loaded: bool) -> Contents | None:
     if own_mode(value) is not None or not isinstance(core, ast.Call):
         return None
     name = script.resolve(core.func)
-    if name in ("torch.load", "torch.jit.load", "torch.hub.load") or _switches_itself(script, core):
+    loaded_whole = name in ("torch.load", "torch.jit.load", "torch.hub.load") and not is_library_network(name, core)
+    if loaded_whole or _switches_itself(script, core):
         raise Undecided(f"the mode of what `{name}` returns is not known")
     known = contents(script, core)
     if known.sensitive is not None:

@@ -97,6 +97,70 @@ def test_an_export_of_a_network_in_the_file_beside() -> None:
     silent(rule, f"from model import Net\nnet = Net()\nnet.load_state_dict(w)\n{EXPORT}", sibling=lambda name: plain)
 
 
+def kept(*lines: str, build: str = "Net()", bases: str = "", use: str = "Tool().run(x)") -> str:
+    """A class that builds a network in its constructor, and what its method does with it."""
+    body = "".join(f"        {line}\n" for line in lines)
+    return (
+        f"class Tool{bases}:\n    def __init__(self):\n        self.net = {build}\n"
+        "        self.net.load_state_dict(torch.load('w.pt'))\n\n"
+        f"    def run(self, x):\n{body}{use}\n"
+    )
+
+
+OWN_EXPORT = "torch.onnx.export(self.net, x, 'net.onnx')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(kept("self.net.eval()", OWN_EXPORT), id="eval() in the method"),
+        pytest.param(kept(OWN_EXPORT, build="Net().eval()"), id="eval() where it is built"),
+        pytest.param(kept(OWN_EXPORT, use="tool = Tool()\ntool.net.eval()\ntool.run(x)"), id="eval() from outside"),
+        pytest.param(kept(OWN_EXPORT, use=""), id="a class for other files"),
+        pytest.param(kept(OWN_EXPORT, bases="(Base)"), id="a class with a base that may switch"),
+        pytest.param(kept(OWN_EXPORT, build="load()"), id="built elsewhere"),
+        pytest.param(
+            kept("with torch.no_grad():", "    y = self.net(x)", "    return y", use=""), id="evaluated for others"
+        ),
+        pytest.param(
+            kept("with torch.no_grad():", "    y = self.net(x)", "y.sum().backward()"), id="a method that trains"
+        ),
+    ],
+)
+def test_networks_of_objects_silent(text: str) -> None:
+    silent(rule, NET + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(kept(OWN_EXPORT + "  # here"), id="an export"),
+        pytest.param(kept("with torch.no_grad():", "    return self.net(x)  # here"), id="an evaluation"),
+        pytest.param(kept("with torch.no_grad():", "    return self.net.decode(x)  # here"), id="a part of it"),
+    ],
+)
+def test_networks_of_objects_found(text: str) -> None:
+    fires(rule, NET + text, "warning")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("    import timm\n    net = timm.create_model('resnet50')", id="imported within the function"),
+        pytest.param("    from timm import create_model\n    net = create_model('resnet50')", id="the function alone"),
+        pytest.param(
+            "    net = torch.hub.load('pytorch/vision:v0.10.0', 'resnet18')", id="torchvision through the hub"
+        ),
+    ],
+)
+def test_library_networks_found(text: str) -> None:
+    fires(rule, f"def export(x):\n{text}\n    {EXPORT}  # here\n", "warning")
+
+
+def test_another_hub_may_give_any_mode() -> None:
+    silent(rule, f"net = torch.hub.load('someone/models', 'resnet18')\n{EXPORT}")
+
+
 LOADED = "net = Net()\nnet.load_state_dict(torch.load('w.pt'))\n"
 
 

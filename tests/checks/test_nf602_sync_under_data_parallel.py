@@ -25,8 +25,8 @@ SYNCED = NET.replace("nn.BatchNorm2d", "nn.SyncBatchNorm")
             id="two values of one option",
         ),
         pytest.param(
-            f"def wrap(net, many, ddp):\n    if not (ddp or many):\n        return net\n    if ddp:\n        {CONVERT}\n"
-            "    if many and not ddp:\n        net = nn.DataParallel(net)",
+            f"def wrap(net, dp, ddp):\n    if not (ddp or dp):\n        return\n    if ddp:\n        {CONVERT}\n"
+            "    if dp and not ddp:\n        net = nn.DataParallel(net)",
             id="the negation of a test",
         ),
         pytest.param(f"if ddp:\n    {CONVERT}\nelse:\n    net = nn.DataParallel(net)", id="exclusive branches"),
