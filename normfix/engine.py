@@ -24,12 +24,14 @@ from normfix.vocabulary import PSEUDO_KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import Any
 
     Subject = Any
     """A Layer, a Call, a LayerGraph, an ast node or a Script, as the check subscribed."""
     Generator = Callable[[Subject, "Facts"], Iterator[Problem | Undecided]]
     """Raises `Undecided` for its subject as a whole, or yields it for one site of several."""
+    Words = str | re.Pattern[str] | Callable[[str], bool]
 
 SOURCE = frozenset({"source"})
 LIVE = frozenset({"model"})
@@ -49,7 +51,7 @@ class Rule:
     """Of "source", "model", "onnx", "pt2", "state"."""
     enabled: bool = True
     """Is it on without being asked for."""
-    settings: Collection[str] = ()
+    settings: Sequence[str] = ()
     """What a configuration may set under the slug; checks find it in `Facts.options`. The first is the default."""
 
 
@@ -88,6 +90,20 @@ class Check:
     kinds: Collection[object]
     """Layer kinds, or node types; empty for every one."""
     run: Generator
+    words: Sequence[Words] = ()
+    """What a source holds that holds the misuse: alternatives between bars, a pattern, or a question about the text."""
+
+    def may_find(self, text: str, options: Mapping[str, object]) -> bool:
+        """Can this check find anything in a source, as far as its words tell: no parsing, so it has to be fast."""
+        if self.rule.settings and options.get(self.rule.slug, self.rule.settings[0]) != self.rule.settings[0]:
+            return True  # The words are those of what is found by default.
+        return all(_stand_in(text, words) for words in self.words)
+
+
+def _stand_in(text: str, words: Words) -> bool:
+    if isinstance(words, str):
+        return any(word in text for word in words.split("|"))
+    return bool(words(text)) if callable(words) else words.search(text) is not None
 
 
 def on_layer(rule: Rule, kinds: Collection[str] = ()) -> Callable[[Generator], Check]:
@@ -105,14 +121,14 @@ def on_graph(rule: Rule) -> Callable[[Generator], Check]:
     return lambda run: Check(rule, "graph", (), run)
 
 
-def on_node(rule: Rule, *kinds: type[ast.AST]) -> Callable[[Generator], Check]:
-    """Subscribe to each syntax node of these types."""
-    return lambda run: Check(rule, "node", kinds, run)
+def on_node(rule: Rule, *kinds: type[ast.AST], words: Sequence[Words] = ()) -> Callable[[Generator], Check]:
+    """Subscribe to each syntax node of these types, in the sources that hold all of the `words`."""
+    return lambda run: Check(rule, "node", kinds, run, words)
 
 
-def on_script(rule: Rule) -> Callable[[Generator], Check]:
-    """Subscribe to each source file."""
-    return lambda run: Check(rule, "script", (), run)
+def on_script(rule: Rule, words: Sequence[Words] = ()) -> Callable[[Generator], Check]:
+    """Subscribe to each source file that holds all of the `words`."""
+    return lambda run: Check(rule, "script", (), run, words)
 
 
 @cache
@@ -181,9 +197,10 @@ def _subjects(
     script = facts.script
     if script is not None:
         for check in by_subject.get("script", ()):
-            yield check, script, facts
+            if check.may_find(script.text, facts.options):
+                yield check, script, facts
         for check in by_subject.get("node", ()):
-            for kind in check.kinds:
+            for kind in check.kinds if check.may_find(script.text, facts.options) else ():
                 for node in script.of_type(kind):  # type: ignore[arg-type, var-annotated]  # these are node types
                     yield check, node, facts
     for graph in graphs:

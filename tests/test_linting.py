@@ -32,7 +32,7 @@ UNREADABLE = {
 def test_an_unreadable_file_is_its_own_finding(data: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_bytes(data)
     (tmp_path / "good.py").write_text(BODY, encoding="utf-8")
-    report = normfix.lint([str(tmp_path)])
+    report = normfix.lint([str(tmp_path / "bad.py"), str(tmp_path / "good.py")])
     assert [(Path(finding.path).name, finding.code) for finding in report.findings] == [
         ("bad.py", "NF902"),
         ("good.py", "NF403"),
@@ -107,7 +107,7 @@ def test_a_crash_in_a_check_costs_one_file(tmp_path: Path, monkeypatch: pytest.M
         return graphs(script)  # type: ignore[arg-type]
 
     monkeypatch.setattr(source, "graphs", fragile)
-    (tmp_path / "bad.py").write_text("import torch\n")
+    (tmp_path / "bad.py").write_text("from torch.nn import LayerNorm\n")
     (tmp_path / "good.py").write_text(BODY, encoding="utf-8")
     report = normfix.lint([str(tmp_path)])
     assert found(report) == [("NF403", 3, 5)]

@@ -5,29 +5,52 @@ from pathlib import Path
 
 import pytest
 
-from normfix import lint_source
+from normfix import lint, lint_source
+from normfix.engine import rules
+from normfix.linting.examine import Plan
 from normfix.linting.prefilter import may_misuse
+
+EVERYTHING = Plan(frozenset(rules()))
 
 PAGES = sorted((Path(__file__).parents[1] / "rules").glob("*.md"))
 BLOCKS = [
     pytest.param(block, id=f"{page.stem[:5]}-{number}")
     for page in PAGES
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S))
+    if re.search("# NF(?!902)", block)
 ]
 
 
-@pytest.mark.parametrize("text", BLOCKS)
-def test_what_pages_show_is_looked_at(text: str) -> None:
-    assert may_misuse(text)
-
-
-def test_files_without_networks_are_left_alone() -> None:
-    assert not may_misuse("import os\n\n\ndef evaluate(train):\n    return os.environ\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("import os\n\n\ndef evaluate(train):\n    return os.environ\n", id="no networks"),
+        pytest.param("import torch\n\nx = torch.load('x', weights_only=True)\n", id="tensors only"),
+        pytest.param("import torch.nn.functional as F\n\ndef f(x):\n  return F.normalize(x)\n", id="normalize"),
+        pytest.param("x = 1  # noqa: E501\n", id="another linter's suppression"),
+    ],
+)
+def test_files_that_cannot_hold_a_misuse_are_left_alone(text: str) -> None:
+    assert not may_misuse(text, EVERYTHING)
 
 
 def test_a_comment_may_be_useless_anywhere() -> None:
     assert [finding.code for finding in lint_source("x = 1  # noqa: NF301\n").findings] == ["NF901"]
+    assert [finding.code for finding in lint_source("x = 1  # noqa: missing-eval\n").findings] == ["NF901"]
 
 
-def test_syntax_errors_are_told_anywhere() -> None:
+def test_syntax_errors_are_told_of_what_was_named(tmp_path: Path) -> None:
     assert [finding.code for finding in lint_source("x = (\n").findings] == ["NF902"]
+    (tmp_path / "broken.py").write_text("x = (\n")
+    assert [finding.code for finding in lint([str(tmp_path / "broken.py")]).findings] == ["NF902"]
+
+
+def test_a_folder_is_not_parsed_for_files_that_cannot_hold_a_misuse(tmp_path: Path) -> None:
+    (tmp_path / "template.py").write_text("{{ name }} = (\n")
+    (tmp_path / "network.py").write_text("from torch import nn\n\nnorm = nn.LayerNorm(8\n")
+    assert [Path(finding.path).name for finding in lint([str(tmp_path)]).findings] == ["network.py"]
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+def test_what_pages_show_to_be_bad_is_looked_at(text: str) -> None:
+    assert may_misuse(text, EVERYTHING)

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from normfix.graph import Undecided
+from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import Script, walk
 from normfix.usage.flow import aliases, callee
@@ -19,6 +20,8 @@ EXPORTERS = {
     "torch.export.export": "mod",
 }
 """Calls that write down what a model does in the mode that it is in, and the name of their first parameter."""
+EXPORTING = ("torch", "onnx|jit|torch.export|import export", pattern(r"export\b|trace(?:_module)?\b"))
+"""What stands in every file that holds one."""
 
 
 @dataclass(eq=False, slots=True)

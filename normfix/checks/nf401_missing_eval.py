@@ -10,18 +10,21 @@ from collections.abc import Iterator
 
 from normfix import norms, vocabulary
 from normfix.checks._evaluations import Evaluation, evaluations, judge
-from normfix.checks._exports import Export, construction, exports, fresh, keeper, loads_weights, own_mode
+from normfix.checks._exports import EXPORTING, Export, construction, exports, fresh, loads_weights, own_mode
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph, Undecided
+from normfix.lazy import pattern
 from normfix.script import Script
 from normfix.usage.flow import effects
 from normfix.usage.networks import is_unit_test
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
+WEIGHTS = pattern(r"load_state_dict|set_grad_enabled|(?:pretrained|weights)\s*=")
+"""What a model that is evaluated for sure is given, or has switched off."""
 
 
-@on_script(RULE)
+@on_script(RULE, words=EXPORTING)
 def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A trace or export of a model that this function builds and never puts in eval mode."""
     if is_unit_test(script):
@@ -36,7 +39,8 @@ def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Unde
             name = export.name or script.source(export.model)
             yield Problem(
                 script.site(export.call),
-                f"`{name}` is still in training mode at this export: `eval()` is never called on it after it is built",
+                f"`{name}` is still in training mode at this export: it is built in this scope, and `eval()` is never "
+                "called on it",
                 help=f"Call `{name}.eval()` before the export",
                 remedy=InsertStatement(script.site(export.call), f"{name}.eval()") if export.name else None,
                 safety=Safety.UNSAFE if export.name else Safety.DISPLAY,
@@ -46,12 +50,11 @@ def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Unde
 def _is_fresh(script: Script, export: Export) -> bool:
     if not export.name:
         return own_mode(export.model) is None and fresh(script, export.model, False) is not None
+    value = construction(script, export.scope, export.name)
     modes = effects(script, export.scope, export.name)
-    if modes.evals or modes.trains:
+    if value is None or modes.evals or modes.trains:
         return False
-    home = keeper(script, export.scope, export.name)
-    value = construction(script, home, export.name)
-    if value is None or fresh(script, value, loads_weights(home, export.name)) is None:
+    if fresh(script, value, loads_weights(export.scope, export.name)) is None:
         return False
     if modes.unclear:
         raise Undecided(f"the mode of `{export.name}` at its export is not known: {modes.unclear[0]}")
@@ -66,7 +69,7 @@ def _chooses_mode(call: ast.Call) -> bool:
     )
 
 
-@on_script(RULE)
+@on_script(RULE, words=("no_grad|inference_mode|grad_enabled", WEIGHTS))
 def evaluation_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A forward pass without gradients of a model that nothing puts in eval mode."""
     if ("no_grad" not in script.text and "inference_mode" not in script.text and "grad_enabled" not in script.text) or (

@@ -13,7 +13,7 @@ from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 
 
-@on_script(RULE)
+@on_script(RULE, words=(".eval()|.train(False", ".backward("))
 def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A loop that trains a model and then calls eval() on it, with no train() anywhere in it or in its helpers."""
     if (".eval()" not in script.text and ".train(False" not in script.text) or ".backward(" not in script.text:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import CompleteCall, Problem, Safety, Severity
+from normfix.lazy import pattern
 from normfix.script import Script
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted, scopes, subject
@@ -12,11 +13,13 @@ from normfix.usage.steps import dotted, scopes, subject
 RULE = Rule("NF403", "uncalled-mode", Severity.ERROR, readers=SOURCE)
 MODES = frozenset({"eval", "train"})
 METHODS = MODES | {"cuda", "cpu", "half", "zero_grad"}
+UNCALLED = pattern(r"\.[\s\\]*(?:eval|train|cuda|cpu|half|zero_grad)[ \t\f]*(?:[;#)\\\r\n]|\Z)")
+"""The method as the end of a statement, or of a part of one between brackets."""
 DATA = "eval data index split env config cfg arg opt param phase task fold".split()
 """Parts of names that hold something called `train` or `eval` without being a module."""
 
 
-@on_node(RULE, ast.Expr)
+@on_node(RULE, ast.Expr, words=(UNCALLED,))
 def uncalled_mode(node: ast.Expr, facts: Facts) -> Iterator[Problem]:
     """A bare attribute as a statement has no effect, so nobody writes one on purpose."""
     script, value = facts.script, node.value

@@ -16,6 +16,7 @@ from normfix.findings import (
     Together,
 )
 from normfix.graph import LayerGraph
+from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted
@@ -26,7 +27,7 @@ FOREIGN = ("DataModule", "AnsibleModule")
 """Classes called a module that are none of torch."""
 
 
-@on_node(RULE, ast.ClassDef)
+@on_node(RULE, ast.ClassDef, words=(pattern(r"def[\s\\]+train\b"),))
 def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A method `train` of a module class that eval() cannot call, that ignores the mode, or that returns nothing."""
     script = facts.script
@@ -124,6 +125,9 @@ def _remedy(script: Script, method: ast.FunctionDef) -> Remedy | None:
     supers = [node for node in walk(method) if isinstance(node, ast.Call) and _is_bare_super(node)]
     spec = method.args
     names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
+    returns = any(isinstance(node, ast.Return) for node in walk(method))
+    if returns and _lost_self(method):
+        return None  # a bare `return` on the way would still return nothing
     if len(supers) != 1 or len(names) > 2 or spec.vararg or spec.kwonlyargs or _is_training_loop(method):
         return None
     mode = names[1] if len(names) == 2 else "mode"

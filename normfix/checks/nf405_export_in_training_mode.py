@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._exports import Export, construction, exports
+from normfix.checks._exports import EXPORTING, Export, construction, exports
 from normfix.engine import SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Call, Undecided, known
@@ -17,7 +17,7 @@ RULE = Rule("NF405", "export-in-training-mode", Severity.WARNING, readers=SOURCE
 ON_PURPOSE = ("onnxruntime.training", "onnxruntime-training", "prepare_qat", "QAT", "ORTModule", "quantize_pt2e")
 
 
-@on_script(RULE)
+@on_script(RULE, words=(*EXPORTING, "train|TRAIN"))
 def export_in_training_mode(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """An export with `training=TRAINING`, or one whose model was last put in training mode."""
     if is_unit_test(script) or any(word in script.text for word in ON_PURPOSE):

@@ -15,7 +15,7 @@ FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")
 """Parts of names of classes that never use batch statistics, on purpose."""
 
 
-@on_script(RULE)
+@on_script(RULE, words=("batch_norm",))
 def hard_coded_mode(script: Script, facts: Facts) -> Iterator[Problem]:
     """A functional batch norm with running statistics, in a module, whose flag is a literal or left at its default."""
     if "batch_norm" in script.text:

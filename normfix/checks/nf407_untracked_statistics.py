@@ -27,7 +27,7 @@ ON_PURPOSE = (
 """Words of files that want the statistics of the batch at test time, or cannot have buffers."""
 
 
-@on_node(RULE, ast.Call)
+@on_node(RULE, ast.Call, words=("BatchNorm", "False"))
 def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
     """A batch norm that is constructed with `track_running_stats=False`."""
     script = facts.script

@@ -25,7 +25,7 @@ HELP = (
 )
 
 
-@on_script(RULE)
+@on_script(RULE, words=("DataLoader",))
 def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A DataLoader with a literal batch size that a network with batch norm is trained on."""
     if "DataLoader" not in script.text or _escapes(script) or is_unit_test(script):

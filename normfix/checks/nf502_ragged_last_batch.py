@@ -15,7 +15,7 @@ RULE = Rule("NF502", "ragged-last-batch", Severity.ERROR, readers=SOURCE, settin
 MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint arange".split())
 
 
-@on_script(RULE)
+@on_script(RULE, words=("DataLoader",))
 def ragged_last_batch(script: Script, facts: Facts) -> Iterator[Problem]:
     """A training loader whose last batch holds one sample; with `broad` any that may be smaller than the others."""
     if "DataLoader" not in script.text:

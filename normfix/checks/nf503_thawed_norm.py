@@ -17,10 +17,11 @@ RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"
 SECOND = pattern(r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg")
 """Names of networks that are frozen beside the one that is trained, or that take turns with it."""
+SETS = pattern(r"\.\s*requires_grad(?:_|\s*=[^=])")
 ELSEWHERE = ("FrozenBatchNorm", "freeze_bn", "freeze_batch", "track_running_stats", "adabn", "lora", "adapter", "peft")
 
 
-@on_script(RULE)
+@on_script(RULE, words=("requires_grad", SETS))
 def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with batch norm whose parameters get `requires_grad = False`, and which is then trained as it is."""
     if "requires_grad" not in script.text or is_unit_test(script) or any(one in script.text for one in ELSEWHERE):

@@ -17,7 +17,7 @@ SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "mom
 WRITERS = frozenset({"copy_", "lerp_", "mul_", "add_", "set_", "sub_", "div_", "fill_"})
 
 
-@on_node(RULE, ast.For)
+@on_node(RULE, ast.For, words=("zip", "parameters"))
 def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     """A loop over the parameters of two models that writes those of one, in code that does not see to the buffers."""
     script = facts.script

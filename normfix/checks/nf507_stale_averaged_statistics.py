@@ -15,7 +15,7 @@ AVERAGED = "torch.optim.swa_utils.AveragedModel"
 UPDATE = "torch.optim.swa_utils.update_bn"
 
 
-@on_script(RULE)
+@on_script(RULE, words=("AveragedModel",))
 def stale_averaged_statistics(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """An AveragedModel over a network with batch norm, in a file that trains it and never calls update_bn."""
     if "AveragedModel" not in script.text or is_unit_test(script):

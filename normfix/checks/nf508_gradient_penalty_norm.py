@@ -15,7 +15,7 @@ GRAD = ("torch.autograd.grad",)
 CRITICS = ("critic", "discriminator", "netd", "disc")
 
 
-@on_script(RULE)
+@on_script(RULE, words=("autograd", "create_graph"))
 def gradient_penalty_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """A gradient penalty on the output of a network that holds batch norm."""
     if "autograd" not in script.text or is_unit_test(script):

@@ -15,7 +15,7 @@ RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)
 SMALL = 8
 
 
-@on_script(RULE)
+@on_script(RULE, words=(".backward(", "%", "zero_grad"))
 def accumulated_batches(script: Script, facts: Facts) -> Iterator[Problem]:
     """A loop that calls backward() each time and step() every few times, over a network with batch norm."""
     if ".backward(" not in script.text or "%" not in script.text or is_unit_test(script):

@@ -1,6 +1,7 @@
 """NF511 dummy-forward: a probe with made-up input, in training mode, moves the running statistics."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
@@ -15,10 +16,44 @@ from normfix.usage.steps import Scope, calls_of, dotted, position, scope_of, sco
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
 _SHORT = "zeros ones rand randn empty full randint".split()
 MAKERS = frozenset(f"torch.{name}" for name in _SHORT)
+BUILT = pattern(
+    r"(?m)^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=[ \t\\]*\(*\s*[\w.]+\s*\("
+    r"|^([\w \t]+,[\w \t,]+)=|=[ \t]*(\w+)[ \t]*=(?!=)|(\w+)\s*:="
+)
+CALLED = pattern(r"(?<![\w.])(\w+)\(\s*(?=[\w(])")
+HELPER = pattern(r"self\.(\w+)\(")
 MADE_UP = pattern(r"\b(zeros|ones|rand|randn|empty|full|randint)\(")
 
 
-@on_script(RULE)
+def _may_probe(text: str) -> bool:
+    """Is there made-up input in a constructor or a helper of one, or a local network that is called and used again."""
+    return _probes_in_constructor(text) or any(
+        re.search(rf"[(,=]\s*{name}\s*[,).]", text) or ".backward(" in text
+        for name in _built(text) & {*CALLED.findall(text)}
+    )
+
+
+def _built(text: str) -> set[str]:
+    return {name for found in BUILT.findall(text) for words in found for name in re.findall(r"\w+", words)}
+
+
+def _probes_in_constructor(text: str) -> bool:
+    helpers: set[str] = set()
+    for start, end in _bodies(text, "__init__"):
+        if MADE_UP.search(text, start, end):
+            return True
+        helpers.update(HELPER.findall(text, start, end))
+    return any(MADE_UP.search(text, *body) for name in helpers for body in _bodies(text, name))
+
+
+def _bodies(text: str, name: str) -> Iterator[tuple[int, int]]:
+    """From where to where each function of this name reaches, or beyond."""
+    for head in re.finditer(rf"(?m)^([ \t]*)(?:async[ \t]+)?def[ \t]+{name}\b", text):
+        after = re.compile(rf"(?m)^[ \t]{{0,{len(head[1])}}}(?:def|class|async|@)").search(text, head.end())
+        yield head.end(), after.start() if after else len(text)
+
+
+@on_script(RULE, words=("torch", MADE_UP, _may_probe))
 def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
     """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
     if not MADE_UP.search(script.text) or is_unit_test(script) or "Lazy" in script.text:
@@ -33,7 +68,7 @@ def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
 
 def _problem(script: Script, call: ast.Call, network: str) -> Problem:
     site = script.site(call)
-    direct = dotted(call.func) == network
+    direct = dotted(call.func) == network and _is_left(script, call)
     around = (InsertStatement(site, f"{network}.eval()"), InsertStatement(site, f"{network}.train()", after=True))
     return Problem(
         site,
@@ -43,6 +78,12 @@ def _problem(script: Script, call: ast.Call, network: str) -> Problem:
         remedy=Together(site, around) if direct else None,
         safety=Safety.UNSAFE if direct else Safety.DISPLAY,
     )
+
+
+def _is_left(script: Script, call: ast.Call) -> bool:
+    """Does the code go on behind the statement of the call, which runs once and does nothing but that."""
+    around = next(script.ancestors(call, (ast.stmt, ast.Lambda)), None)
+    return isinstance(around, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Assert)
 
 
 def _is_made_up(script: Script, scope: Scope, value: ast.expr) -> bool:
@@ -74,7 +115,9 @@ def _probed_part(script: Script, call: ast.Call) -> str:
     function, owner = script.function_of(call), script.class_of(call)
     if function is None or owner is None or not is_torch_class(script, owner) or not _is_construction(script, function):
         return ""
-    if any(switch(one) for one in scope_of(script, call).calls):
+    switches = [change for one in scope_of(script, call).calls if (change := switch(one)) is not None]
+    before = [one for one in switches if position(one.call) < position(call)]
+    if switches and not (before and before[-1].training and before[-1].subject == name):
         return ""
     normed = normed_attributes(script, owner)
     if name in normed:

@@ -12,7 +12,7 @@ from normfix.usage.steps import calls_of, dotted, scope_of, subject
 RULE = Rule("NF601", "late-sync-conversion", Severity.ERROR, readers=SOURCE)
 
 
-@on_script(RULE)
+@on_script(RULE, words=("convert_sync_batchnorm",))
 def late_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
     """A conversion to SyncBatchNorm of a network that is already in DistributedDataParallel.
 

@@ -18,7 +18,7 @@ from normfix.usage.steps import Scope, base, calls_of, dotted, position, scope_o
 RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE | LIVE)
 
 
-@on_script(RULE)
+@on_script(RULE, words=("SyncBatchNorm", "DataParallel"))
 def sync_under_data_parallel(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with SyncBatchNorm that is handed to DataParallel, or converted inside it."""
     if "SyncBatchNorm" not in script.text or "DataParallel" not in script.text:

@@ -17,7 +17,7 @@ RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE | L
 OWN_CONVERTERS = ("timm.layers.convert_sync_batchnorm", "timm.models.layers.convert_sync_batchnorm")
 
 
-@on_script(RULE)
+@on_script(RULE, words=("convert_sync_batchnorm",))
 def lossy_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
     """A conversion of a network whose batch norms are subclasses with more in them, or are still lazy."""
     if "convert_sync_batchnorm" in script.text:

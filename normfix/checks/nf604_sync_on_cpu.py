@@ -14,7 +14,7 @@ from normfix.usage.steps import dotted
 RULE = Rule("NF604", "sync-on-cpu", Severity.INFO, readers=SOURCE | LIVE)
 
 
-@on_script(RULE)
+@on_script(RULE, words=("SyncBatchNorm", "gloo"))
 def sync_on_cpu(script: Script, facts: Facts) -> Iterator[Problem]:
     """SyncBatchNorm in a file that trains over the gloo backend and names no other device than the CPU."""
     if "SyncBatchNorm" not in script.text or "gloo" not in script.text or _uses_accelerator(script):

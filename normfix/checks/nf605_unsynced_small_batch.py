@@ -17,7 +17,7 @@ RULE = Rule("NF605", "unsynced-small-batch", Severity.INFO, readers=SOURCE)
 SMALL = 16
 
 
-@on_script(RULE)
+@on_script(RULE, words=("DataLoader", "DDP|FSDP|DistributedDataParallel|FullyShardedDataParallel"))
 def unsynced_small_batch(script: Script, facts: Facts) -> Iterator[Problem]:
     """DistributedDataParallel over a network with plain batch norm, fed a literal handful of samples per process."""
     if (

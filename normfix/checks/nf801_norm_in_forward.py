@@ -16,7 +16,7 @@ KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 
-@on_node(RULE, ast.Call)
+@on_node(RULE, ast.Call, words=("Norm|Dropout",))
 def norm_in_forward(node: ast.Call, facts: Facts) -> Iterator[Problem]:
     """A norm constructor in the forward pass of a module class, unless it is built once and kept."""
     script = facts.script

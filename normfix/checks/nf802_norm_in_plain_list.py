@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from normfix import norms, vocabulary
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
+from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import classes, contents, is_torch_class, layer_kind
+from normfix.usage.networks import LIBRARIES, classes, contents, is_torch_class, layer_kind
 from normfix.usage.steps import Scope, dotted, scopes
 
 RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)
@@ -15,10 +16,21 @@ STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embeddin
 REGISTRARS = frozenset(
     "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
 )
+_LIBRARIES = {name.partition(".")[0] for name in LIBRARIES}
+LAYERS = "|".join("Conv Linear Norm LRN Dropout Embedding LSTM GRU RNN Sequential hub".split() + sorted(_LIBRARIES))
+"""A part of the name of each layer with state, and where networks come from."""
+_CALL = r"(?:append\(\s*|[=+*]\s*\(*\s*[\[{{](?:[^=]*?[\[{{,:]\s*)?)(?:\w+\.)*{}\w*\s*\("
+CAPITAL_CALL, ANY_CALL = pattern(_CALL.format("[A-Z]")), pattern(_CALL.format(""))
+LOWER = pattern(r"(?m)^[ \t]*class[ \t]+[a-z_]|import[ \t].*[A-Z]\w*[ \t]+as[ \t]+[a-z_]")
 Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
 
 
-@on_node(RULE, ast.ClassDef)
+def _may_hold_calls(text: str) -> bool:
+    """Is there a list or dict with a call in it, or a call that is appended: of a class, as far as names tell."""
+    return (ANY_CALL if LOWER.search(text) else CAPITAL_CALL).search(text) is not None
+
+
+@on_node(RULE, ast.ClassDef, words=(LAYERS, _may_hold_calls))
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script
@@ -69,14 +81,17 @@ def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
 def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
     container = "ModuleDict" if isinstance(value, ast.Dict | ast.DictComp) else "ModuleList"
     namespace = next((one for one, meaning in script.imports.items() if meaning == "torch.nn"), "torch.nn")
+    from normfix.checks._registered import can_register
+
     site = script.site(value)
+    remedy = WrapExpression(site, f"{namespace}.{container}(", ")") if can_register(script, name, value) else None
     return Problem(
         site,
         f"`{name}` holds `{layer}` in a plain Python container: the module does not know of it, so it is not trained, "
         "not saved, not moved, and `eval()` does not reach it",
         help=f"Use `{namespace}.{container}`",
-        remedy=WrapExpression(site, f"{namespace}.{container}(", ")"),
-        safety=Safety.UNSAFE,
+        remedy=remedy,
+        safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
     )
 
 

@@ -5,12 +5,14 @@ is the one of torch times sqrt((n - 1) / n).
 """
 
 import ast
+import re
 from collections.abc import Iterator
 
 from normfix.checks._definitions import problems
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph
+from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted
@@ -24,7 +26,7 @@ LEARNT = frozenset({"weight", "bias", "gamma", "beta", "scale", "gain", "alpha",
 HELP = "Use the norm of torch; old weights carry over when the scale is multiplied by sqrt((n - 1) / n)"
 
 
-@on_node(RULE, ast.ClassDef)
+@on_node(RULE, ast.ClassDef, words=(".std|.var", pattern(r"class[\s\\]+\w*norm", re.IGNORECASE)))
 def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
     script = facts.script

@@ -12,7 +12,7 @@ RULE = Rule("NF805", "zero-centred-scale", Severity.INFO, readers=SOURCE)
 RAISING = ("xavier", "glorot", "kaiming", "orthogonal", "dirac")
 
 
-@on_script(RULE)
+@on_script(RULE, words=("BatchNorm", "weight", "normal_|uniform_|" + "|".join(RAISING)))
 def zero_centred_scale(script: Script, facts: Facts) -> Iterator[Problem]:
     """Under a test for batch norm, `weight` is drawn around 0, or with an initialiser for matrices."""
     if "BatchNorm" not in script.text or "weight" not in script.text:

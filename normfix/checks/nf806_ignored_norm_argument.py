@@ -14,7 +14,7 @@ RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
 NAMES = ("norm_layer", "norm", "normalization", "norm_type")
 
 
-@on_node(RULE, ast.ClassDef)
+@on_node(RULE, ast.ClassDef, words=("Norm|LRN", "|".join(NAMES)))
 def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A constructor with a parameter for the norm that its body never reads, though it builds a norm."""
     script = facts.script

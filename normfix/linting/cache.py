@@ -39,7 +39,13 @@ class Cache:
 
     def key(self, path: str, data: bytes, plan: Plan) -> str:
         """The name of the entry for a file of this content."""
-        described = [path, os.path.abspath(path), sorted(plan.codes), sorted(map(repr, plan.options.items()))]
+        described = [
+            path,
+            os.path.abspath(path),
+            sorted(plan.codes),
+            sorted(map(repr, plan.options.items())),
+            plan.named,
+        ]
         return sha256(json.dumps(described).encode() + b"\0" + data).hexdigest()
 
     def load(self, key: str) -> Report | None:

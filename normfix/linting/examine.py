@@ -27,6 +27,8 @@ class Plan:
     codes: Collection[str]
     options: Mapping[str, object] = field(default_factory=dict)
     """Settings of single rules, by slug."""
+    named: bool = False
+    """Was this very source asked for, so that it is parsed although it cannot hold a misuse: to tell syntax errors."""
 
 
 def examine_file(path: str, plan: Plan, siblings: Siblings, cache: Cache | None = None) -> Report:
@@ -62,8 +64,9 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
     from normfix.readers.source import graphs
 
     try:
-        if not may_misuse(text) and not path.endswith(".ipynb"):
-            scripts.parse(text)
+        if not may_misuse(text, plan) and not path.endswith(".ipynb"):
+            if plan.named:
+                scripts.parse(text)
             return Report()
         script = _read(text, path)
     except SyntaxError as error:

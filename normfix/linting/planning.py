@@ -31,23 +31,26 @@ class Words:
 class Planner:
     """From the path of a file to what is looked for in it; can be sent to another process."""
 
-    def __init__(self, words: Words, settings_of: Callable[[str], Settings]) -> None:
+    def __init__(self, words: Words, settings_of: Callable[[str], Settings], named: Iterable[str]) -> None:
         self.words = words
         self.settings_of = settings_of
-        self._plans: dict[tuple[str, tuple[str, ...]], Plan] = {}
+        self.named = frozenset(named)
+        """The paths that the caller gave; other files are found in them."""
+        self._plans: dict[tuple[str, tuple[str, ...], bool], Plan] = {}
 
     def __call__(self, path: str) -> Plan:
         settings = self.settings_of(path)
         matched = tuple(one for one in settings.per_file_ignores if patterns.matches(path, settings.root, (one,)))
-        key = (settings.root, matched)
+        key = (settings.root, matched, path in self.named)
         if key not in self._plans:
-            self._plans[key] = self._plan(settings, matched)
+            self._plans[key] = self._plan(settings, *key[1:])
         return self._plans[key]
 
-    def _plan(self, settings: Settings, matched: tuple[str, ...]) -> Plan:
+    def _plan(self, settings: Settings, matched: tuple[str, ...], named: bool) -> Plan:
         chosen = _chosen(self.words, settings)
         ignored = [word for pattern in matched for word in settings.per_file_ignores[pattern]]
-        return Plan(frozenset(code for code in chosen if not reach(rules()[code], ignored)), settings.options)
+        left = frozenset(code for code in chosen if not reach(rules()[code], ignored))
+        return Plan(left, settings.options, named)
 
 
 def settings_source(path: str | None) -> Callable[[str], Settings]:

@@ -45,7 +45,7 @@ def lint(
     if isinstance(paths, str):
         raise UsageError(f"cannot lint `{paths}`: `paths` is a list, as in `lint([{paths!r}])`")
     settings_of = settings_source(config)
-    plan_of = Planner(Words.of(select, extend_select, ignore), settings_of)
+    plan_of = Planner(Words.of(select, extend_select, ignore), settings_of, paths := list(paths))
     files = discovery.find(paths, exclude, settings_of, force_exclude)
     jobs = processors() if jobs is None else jobs
     make_work = partial(_work, plan_of, cache and len(files) >= MANY)
@@ -83,7 +83,7 @@ def lint_source(
     words = Words.of(select, extend_select, ignore)
     nowhere = path.startswith("<")
     settings_of = (lambda _: Settings()) if nowhere and config is None else settings_source(config)
-    plan = Planner(words, settings_of)(path)
+    plan = Planner(words, settings_of, (path,))(path)
     report = examine_text(text, path, plan, None if nowhere else Siblings())
     report.sources[path] = text
     return report

@@ -1,0 +1,46 @@
+"""Which code can build a norm, told from its text: everything else need not be followed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from normfix.lazy import pattern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+_CLASSES = "BatchNorm InstanceNorm GroupNorm LayerNorm RMSNorm RmsNorm SwitchNorm LocalResponseNorm CrossMapLRN".split()
+_FUNCTIONS = "batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm".split()
+_PROBE = pattern(r"isinstance\([^()]*(?:\([^()]*\)[^()]*)?\)")
+"""A question about a norm, which builds none."""
+_PART = pattern(r"[\"'}]Norm")
+"""A part of a name that is put together: `f"{kind}Norm2d"`."""
+_NORM = pattern("(?i)norm(?!al)")
+"""In "BatchNorm2d" and "norm_layer", but not in "normalize" and "kaiming_normal_"."""
+
+
+def names_norm(text: str) -> bool:
+    """Does this code name a norm of a library other than in a question, or may it put such a name together."""
+    found = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text]
+    if not found:
+        return "Norm" in text and _PART.search(text) is not None
+    told = _PROBE.sub("", text) if "isinstance" in text else text
+    return any(_whole(stem).search(told) for stem in found) or _PART.search(text) is not None
+
+
+def says_norm(text: str) -> bool:
+    """Is there anything about norms in this code, names of its own included."""
+    return _NORM.search(text) is not None
+
+
+@cache
+def _whole(stem: str) -> re.Pattern[str]:
+    """The names made of a stem, as whole words: not `MyLayerNorm`, and not the attribute `self.layer_norm`."""
+    import re
+
+    # The stem stands first: Python looks for it fast, and only then at what is around it.
+    if stem.islower():
+        return re.compile(rf"{stem}(?<!\w{stem})(?<!self\.{stem})(?!\w)")
+    alone = "|".join([rf"(?<!\w{stem})", *(rf"(?<=\b{prefix}{stem})" for prefix in ("Lazy", "Sync", "Frozen"))])
+    return re.compile(rf"{stem}(?:{alone})(?:[123]d?|Act|Fp32)*(?!\w)")
