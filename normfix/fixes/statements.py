@@ -112,6 +112,8 @@ def _body(source: Source, statement: ast.stmt) -> list[ast.stmt]:
 
 def _check_place(source: Source, neighbour: ast.stmt, start: int, after: bool) -> None:
     if after:
+        if isinstance(neighbour, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
+            raise Refused("nothing runs after that statement")
         return
     parent, field, _ = source.places[neighbour]
     if isinstance(parent, ast.If) and field == "orelse" and source.text.startswith("elif", start):

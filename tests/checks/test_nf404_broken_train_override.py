@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from source_findings import fires, report, silent
+from source_findings import fires, fixed, report, silent
 
 from normfix.checks import nf404_broken_train_override as rule
 from normfix.findings import AddParameter, InsertStatement, ReplaceExpression, Together
@@ -90,3 +90,10 @@ def test_the_remedy_adds_what_is_missing() -> None:
     (finding,) = report(rule, method("def train(self):\n    super().train()\n    self.bn.eval()")).findings
     assert isinstance(finding.remedy, Together)
     assert [type(part) for part in finding.remedy.parts] == [AddParameter, ReplaceExpression, InsertStatement]
+
+
+def test_a_return_on_the_way_is_left_to_its_author() -> None:
+    text = method(
+        "def train(self, mode=True):\n    super().train(mode)\n    if mode:\n        return\n    self.bn.eval()"
+    )
+    assert fixed(rule, text) == text and report(rule, text).findings

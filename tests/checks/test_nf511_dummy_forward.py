@@ -1,7 +1,7 @@
 """NF511 dummy-forward: look-alikes first, then the misuse in its spellings."""
 
 import pytest
-from source_findings import NET, PLAIN, fires, report, silent
+from source_findings import NET, PLAIN, fires, fixed, report, silent
 
 from normfix.checks import nf511_dummy_forward as rule
 from normfix.findings import Together
@@ -115,3 +115,28 @@ def test_the_remedy_puts_eval_around_the_pass() -> None:
     (finding,) = report(rule, init("n = self.features(torch.zeros(1, 3, 9, 9)).numel()")).findings
     assert isinstance(finding.remedy, Together)
     assert [part.text for part in finding.remedy.parts] == ["self.features.eval()", "self.features.train()"]  # type: ignore[union-attr]  # both are statements
+
+
+PROBE = "self.features(torch.zeros(1, 3, 9, 9)).numel()"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            init("self.n = self.width()", rest=f"    def width(self):\n        return {PROBE}\n"),
+            id="nothing runs after a return",
+        ),
+        pytest.param(init(f"if {PROBE}: self.n = 1"), id="the header of an if, which holds more"),
+        pytest.param(init(f"for i in range({PROBE}): self.n = i"), id="the header of a loop"),
+        pytest.param(init(f"self.n = lambda: {PROBE}"), id="a lambda runs later"),
+    ],
+)
+def test_found_and_left_to_its_author(text: str) -> None:
+    assert fixed(rule, text) == text and report(rule, text).findings
+
+
+def test_two_probes_are_both_put_in_eval_mode() -> None:
+    text = init(f"a = {PROBE}", f"b = {PROBE}")
+    around = ("self.features.eval()", "self.features.train()")
+    assert fixed(rule, text) == init(around[0], f"a = {PROBE}", around[1], around[0], f"b = {PROBE}", around[1])

@@ -3,8 +3,9 @@
 import textwrap
 
 import pytest
-from source_findings import fires, report, silent
+from source_findings import fires, fixed, report, silent
 
+from normfix.checks import _registered
 from normfix.checks import nf802_norm_in_plain_list as rule
 from normfix.findings import WrapExpression
 
@@ -86,3 +87,66 @@ def test_the_remedy_wraps_the_container() -> None:
     (finding,) = report(rule, init("self.bns = {'a': nn.LayerNorm(8), 'b': nn.LayerNorm(8)}")).findings
     assert isinstance(finding.remedy, WrapExpression)
     assert finding.remedy.before == "nn.ModuleDict("
+
+
+TWO = "self.ls = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("self.ls = [lambda x: x, nn.BatchNorm2d(8)]", id="no module in between"),
+        pytest.param("self.ls = [conv, nn.BatchNorm2d(8)]", id="something that is not in sight"),
+        pytest.param("self.ls = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)] + rest", id="another list"),
+        pytest.param("self.ls = {'a.b': nn.BatchNorm2d(8)}", id="a dot in a key"),
+        pytest.param("self.ls = {0: nn.BatchNorm2d(8)}", id="a key that is no text"),
+        pytest.param("self.ls = {'type': nn.BatchNorm2d(8)}", id="a key that a ModuleDict has as an attribute"),
+        pytest.param("self.ls = {i: nn.BatchNorm2d(8) for i in names}", id="keys that are not in sight"),
+        pytest.param("self.ls = {'a': nn.BatchNorm2d(8)}\nx = self.ls.get('b')", id="a method of dicts alone"),
+        pytest.param(f"{TWO}\nx = [1] + self.ls", id="joined to a list"),
+        pytest.param(f"{TWO}\nx = self.ls == []", id="compared"),
+        pytest.param(f"{TWO}\nself.ls.sort()", id="a method of lists alone"),
+        pytest.param(f"{TWO}\nself.ls[0] = x", id="an item that is not in sight is set"),
+        pytest.param("self.ls = []\nself.ls.append(nn.BatchNorm2d(8))\nself.ls.append(x)", id="anything is appended"),
+        pytest.param("ls = [nn.BatchNorm2d(8)]\nself.ls = ls\nls.append(nn.BatchNorm2d(8))", id="filled afterwards"),
+        pytest.param("ls = [nn.BatchNorm2d(8)]\nself.ls = ls\nreturn ls", id="the local list goes elsewhere"),
+    ],
+)
+def test_found_and_left_to_its_author(text: str) -> None:
+    assert fixed(rule, init(text)) == init(text) and report(rule, init(text)).findings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            f"{TWO}\nfor l in self.ls: x = self.ls[0](l)\nn = len(self.ls)",
+            f"{TWO.replace('[', 'nn.ModuleList([').replace(']', '])')}\n"
+            "for l in self.ls: x = self.ls[0](l)\nn = len(self.ls)",
+            id="read as both are read",
+        ),
+        pytest.param(
+            "self.ls = [None, nn.BatchNorm2d(8)] * n",
+            "self.ls = nn.ModuleList([None, nn.BatchNorm2d(8)] * n)",
+            id="None",
+        ),
+        pytest.param(
+            "ls = []\nfor i in n: ls.append(nn.BatchNorm2d(8))\nself.ls = ls",
+            "ls = []\nfor i in n: ls.append(nn.BatchNorm2d(8))\nself.ls = nn.ModuleList(ls)",
+            id="a local list",
+        ),
+        pytest.param(
+            "self.ls = {'a': nn.BatchNorm2d(8)}\nfor k, v in self.ls.items(): ...\ny = 'a' in self.ls",
+            "self.ls = nn.ModuleDict({'a': nn.BatchNorm2d(8)})\nfor k, v in self.ls.items(): ...\ny = 'a' in self.ls",
+            id="a dict",
+        ),
+    ],
+)
+def test_the_container_is_registered(text: str, expected: str) -> None:
+    assert fixed(rule, init(text)) == init(expected)
+
+
+def test_reserved_keys_are_those_that_torch_refuses() -> None:
+    nn = pytest.importorskip("torch").nn
+    public = {name for name in dir(nn.ModuleDict()) if not name.startswith("_")}
+    assert public <= _registered.RESERVED

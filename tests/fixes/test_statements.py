@@ -83,6 +83,12 @@ def test_a_loop_goes_after(text: str, expected: str) -> None:
     assert carried_out_at(text, lambda site: InsertStatement(site, LOOP, after=True)) == expected
 
 
+@pytest.mark.parametrize("text", ["def g():\n  return f()\n", "raise f()\n"], ids=["return", "raise"])
+def test_nothing_goes_where_it_would_not_run(text: str) -> None:
+    with pytest.raises(Refused, match="nothing runs"):
+        inserted(text, after=True)
+
+
 @pytest.mark.parametrize("text", ["f(); g\n", "if a: f(); g()\n"], ids=["before a semicolon", "behind a colon"])
 def test_a_loop_does_not_share_a_line(text: str) -> None:
     with pytest.raises(Refused, match="lines of its own"):
