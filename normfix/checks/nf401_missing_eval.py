@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from normfix import norms, vocabulary
 from normfix.checks._evaluations import Evaluation, evaluations, judge
-from normfix.checks._exports import EXPORTING, Export, construction, exports, fresh, loads_weights, own_mode
+from normfix.checks._exports import EXPORTING, Export, construction, exports, fresh, keeper, loads_weights, own_mode
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph, Undecided
@@ -39,8 +39,7 @@ def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Unde
             name = export.name or script.source(export.model)
             yield Problem(
                 script.site(export.call),
-                f"`{name}` is still in training mode at this export: it is built in this scope, and `eval()` is never "
-                "called on it",
+                f"`{name}` is still in training mode at this export: `eval()` is never called on it after it is built",
                 help=f"Call `{name}.eval()` before the export",
                 remedy=InsertStatement(script.site(export.call), f"{name}.eval()") if export.name else None,
                 safety=Safety.UNSAFE if export.name else Safety.DISPLAY,
@@ -50,11 +49,12 @@ def export_without_eval(script: Script, facts: Facts) -> Iterator[Problem | Unde
 def _is_fresh(script: Script, export: Export) -> bool:
     if not export.name:
         return own_mode(export.model) is None and fresh(script, export.model, False) is not None
-    value = construction(script, export.scope, export.name)
     modes = effects(script, export.scope, export.name)
-    if value is None or modes.evals or modes.trains:
+    if modes.evals or modes.trains:
         return False
-    if fresh(script, value, loads_weights(export.scope, export.name)) is None:
+    home = keeper(script, export.scope, export.name)
+    value = construction(script, home, export.name)
+    if value is None or fresh(script, value, loads_weights(home, export.name)) is None:
         return False
     if modes.unclear:
         raise Undecided(f"the mode of `{export.name}` at its export is not known: {modes.unclear[0]}")
