@@ -132,9 +132,12 @@ _SIGNATURES: dict[str, str] = {
     "Fold": "output_size, kernel_size, dilation=1, padding=0, stride=1",
     "Embedding": "num_embeddings, embedding_dim, padding_idx=None, max_norm=None, norm_type=2.0, "
     "scale_grad_by_freq=False, sparse=False, _weight=None, _freeze=False, device=None, dtype=None",
-    "RNN": "*args, **kwargs",
-    "LSTM": "*args, **kwargs",
-    "GRU": "*args, **kwargs",
+    "RNN": "input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, batch_first=False, dropout=0.0, "
+    "bidirectional=False, device=None, dtype=None",
+    "LSTM": "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, "
+    "proj_size=0, device=None, dtype=None",
+    "GRU": "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, "
+    "device=None, dtype=None",
     "MultiheadAttention": "embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False, "
     "kdim=None, vdim=None, batch_first=False, device=None, dtype=None",
     "batch_norm": "input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5",

@@ -26,7 +26,28 @@ def real_signature(function: object) -> list[tuple[str, object]]:
     return found
 
 
-@pytest.mark.parametrize("kind", STOCK)
+RECURRENT = ("GRU", "LSTM", "RNN")
+"""Their own signatures are `*args, **kwargs`; what they take is in that of their base."""
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_recurrent_layer_takes_what_its_base_does(kind: str) -> None:
+    base = dict(real_signature(torch.nn.RNNBase))
+    own = dict(vocabulary.signature(kind))
+    extra = {"nonlinearity": "tanh"} if kind == "RNN" else {}
+    missing = set() if kind == "LSTM" else {"proj_size"}
+    assert {name: own[name] for name in own if name not in extra} == {
+        name: base[name] for name in base if name not in {"mode", *missing}
+    }
+    order = [*extra, *base]
+    values = {"input_size": 3, "hidden_size": 4, "num_layers": 2, "nonlinearity": "relu", "bias": False}
+    made = getattr(torch.nn, kind)(*(values[name] for name in own if name in values))
+    assert {name: getattr(made, name) for name in own if name in values} == {
+        name: value for name, value in values.items() if name in order
+    }
+
+
+@pytest.mark.parametrize("kind", sorted({*STOCK} - {*RECURRENT}))
 def test_signature_is_that_of_the_installed_torch(kind: str) -> None:
     real = getattr(torch.nn, kind, None) or getattr(F, kind)
     assert list(vocabulary.signature(kind).items()) == real_signature(real)

@@ -7,12 +7,17 @@ from normfix.checks._flow import origin_of_channels, same, upstream
 from normfix.checks._modes import example_batch
 from normfix.engine import Facts, Rule, on_call
 from normfix.findings import Problem, Severity
-from normfix.graph import Call, Shape, Undecided, Unknown
+from normfix.graph import Call, Layer, Shape, Undecided, Unknown
 from normfix.vocabulary import CONVOLUTIONS, LINEAR, TRANSPOSED_CONVOLUTIONS
 
 RULE = Rule("NF201", "wrong-normalized-shape", Severity.ERROR, readers={"source", "model", "onnx"})
 TRAILING = norms.LAYER | norms.RMS
-WIDTHS = {**dict.fromkeys(LINEAR, "out_features"), "Embedding": "embedding_dim"}
+RECURRENT = frozenset({"RNN", "LSTM", "GRU"})
+WIDTHS = {
+    **dict.fromkeys(LINEAR, "out_features"),
+    **dict.fromkeys(RECURRENT, "hidden_size"),
+    "Embedding": "embedding_dim",
+}
 """Layers that make the last axis, and the parameter that says how long it is."""
 CONV = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
 
@@ -28,8 +33,8 @@ def wrong_normalized_shape(call: Call, facts: Facts) -> Iterator[Problem]:
 
 def _over_width(call: Call) -> tuple[str, str]:
     """Conv -> LayerNorm(C): it runs over the last axis, and only runs at all where that is C elements long."""
-    maker = _maker(call)
-    if maker is None or maker.kind not in CONV or not _is_built_for_channels(call, maker):
+    maker = next((one for one in _makers(call) if one.kind in CONV), None)
+    if maker is None or not _is_built_for_channels(call, maker):
         return "", ""
     shape, axis = maker.shape, _channel_axis(maker)
     hidden = isinstance(shape, tuple) and axis > 0 and shape[-1] == shape[axis]
@@ -58,12 +63,12 @@ def _is_built_for_channels(call: Call, maker: Call) -> bool:
 
 def _other_sizes(call: Call) -> tuple[str, str]:
     """Linear -> LayerNorm of another width: raises at the first batch."""
-    maker = _maker(call)
-    if maker is None or maker.kind not in WIDTHS:
+    maker = next((one for one in _makers(call) if one.kind in WIDTHS), None)
+    if maker is None:
         return "", ""
-    sizes, width = norms.normalized_shape(call.layer), maker.layer.integer(WIDTHS[maker.kind])
-    if sizes[-1] == width:
-        return "", ""
+    sizes, width = norms.normalized_shape(call.layer), _width(maker.layer)
+    if sizes[-1] == width or (width == 1 and maker is not _behind_elementwise(call)):
+        return "", ""  # a sum spreads a width of one over that of its other part
     return (
         f"normalises {sizes[-1]} elements, but `{maker.layer.name}` makes {width}",
         f"Pass `normalized_shape={width}`",
@@ -94,8 +99,42 @@ def _has_batch_axis(source: Call, shape: Shape, facts: Facts) -> bool:
     )
 
 
-def _maker(call: Call) -> Call | None:
+def _width(maker: Layer) -> int:
+    width = maker.integer(WIDTHS[maker.kind])
+    if maker.kind not in RECURRENT:
+        return width
+    if maker.kind == "LSTM":
+        width = maker.integer("proj_size") or width
+    return width * (2 if maker.flag("bidirectional") else 1)
+
+
+def _makers(call: Call) -> Iterator[Call]:
+    """The calls that made what a norm reads: one, or where branches are summed, the one of each that is known.
+
+    The parts of a sum have its trailing axes, where those are longer than one.
+    """
+    made = _behind_elementwise(call)
+    if made is not None and made.kind == "add":
+        for part in made.inputs:
+            maker = _followed(part) if isinstance(part, Call) else None
+            if maker is not None:
+                yield maker
+    elif made is not None:
+        yield made
+
+
+def _behind_elementwise(call: Call) -> Call | None:
     try:
-        return origin_of_channels(call.producer())
+        return _followed(call.producer())
+    except Undecided:
+        return None
+
+
+def _followed(call: Call) -> Call | None:
+    """Upstream through elementwise calls; the output of a recurrent layer is the first of its two results."""
+    try:
+        made = origin_of_channels(call)
+        first = made.kind == "getitem" and made.producer().kind in RECURRENT and made.layer.value("index") == 0
+        return made.producer() if first else made
     except Undecided:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from normfix.graph import Call, Unknown
+from normfix.graph import Argument, Call, Unknown
 from normfix.readers.interpreter import (
     expressions,
 )
@@ -74,7 +74,10 @@ def item(run: Run, value: Value, index: Value, node: ast.AST, scope: Scope) -> V
     if isinstance(value, Call):
         inputs = [value, *tensors(index)]
         picks = value.kind in SEVERAL or (value.kind in ("unknown", "input") and isinstance(index, Constant))
-        return run.operation("getitem" if picks else "slice", inputs, node, scope)
+        call = run.operation("getitem" if picks else "slice", inputs, node, scope)
+        if picks and isinstance(index, Constant):
+            call.layer.arguments = {"index": Argument(index.value)}
+        return call
     if isinstance(value, Instance) and value.children is not None:
         value = value.children
     if isinstance(value, Container) and value.kind == "ModuleDict":

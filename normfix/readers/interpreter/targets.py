@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from normfix.graph import Call, Unknown
+from normfix.graph import Argument, Call, Unknown
 from normfix.readers.interpreter import (
     attributes,
     calls,
@@ -68,7 +68,9 @@ def _unpack(run: Run, targets: Sequence[ast.expr], value: Value, node: ast.AST, 
     for index, target in enumerate(targets):
         starred = isinstance(target, ast.Starred)
         if isinstance(tensor, Call):
-            part: Value = run.operation("getitem", [tensor], node, scope)
+            picked = run.operation("getitem", [tensor], node, scope)
+            picked.layer.arguments = {} if starred else {"index": Argument(index)}
+            part: Value = picked
         elif isinstance(value, Unknown):
             part = value
         else:
