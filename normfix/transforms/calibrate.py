@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from normfix.errors import UsageError
+from normfix.reports.progress import watched
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -17,7 +18,8 @@ def calibrate(model: nn.Module, paths: Sequence[str], batches: Iterable[Any]) ->
     """Fill the running statistics of the batch norms at `paths`, in place; everything else runs in eval mode and stays
     as it is. A batch is a tensor, a tuple of arguments or a dict of keyword arguments. Returns the samples seen.
 
-    Each batch counts by its number of samples. Raises `UsageError` where there are no batches.
+    Each batch counts by its number of samples. A bar is shown where standard error is a terminal. Raises `UsageError`
+    where there are no batches.
     """
     norms = [module for path in paths if isinstance(module := model.get_submodule(path), Norm)]
     modes = {module: module.training for module in model.modules()}
@@ -28,7 +30,7 @@ def calibrate(model: nn.Module, paths: Sequence[str], batches: Iterable[Any]) ->
         for norm in norms:
             norm.reset_running_stats()
             norm.train()
-        for batch in batches:
+        for batch in watched(batches, "calibrating"):
             args, kwargs = _arguments(batch)
             count = _samples(args, kwargs)
             seen += count

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from normfix.rewrites import Change, Equivalence, Refusal
-from normfix.transforms import merging, padding, scaling, sites, summing
+from normfix.transforms import merging, padding, removing, scaling, sites, summing
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Edit, Plan, Refused
 from normfix.transforms.flow import Flow
@@ -77,7 +77,7 @@ def _round(flow: Flow, store: Store, waiting: dict[Norm, str], stage: _Stage, do
 
 def _pad(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
-    if sites.removal(flow, store, norm).keeps:
+    if removing.removal(flow, store, norm).keeps:
         raise Refused(f"`{norm.path}` does more than normalise")
     edits, path = padding.ahead(flow, store, norm, scale, shift)
     return edits, Change(
@@ -87,7 +87,7 @@ def _pad(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
 
 def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
-    if sites.removal(flow, store, norm).keeps:
+    if removing.removal(flow, store, norm).keeps:
         raise Refused(f"`{norm.path}` does more than normalise")
     edit, path = merging.into_branch(flow, store, norm, scale, shift)
     return [edit], Change(norm.path, f"merged into the branch `{path}`")
@@ -95,7 +95,7 @@ def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
 
 def _fold(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
-    removal: list[Edit] = [sites.removal(flow, store, norm).edit]
+    removal: list[Edit] = [removing.removal(flow, store, norm).edit]
     remark = " (its statistics are those of a new layer)" if sites.untrained(flow, store.original(), norm) else ""
     try:
         layers = into_layers_behind(flow, store, _maps(norm, scale, shift))

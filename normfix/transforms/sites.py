@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import torch
 from torch import Tensor, fx, nn
@@ -12,10 +11,9 @@ from torch import Tensor, fx, nn
 from normfix.proof.copying import copied
 from normfix.transforms import algebra, probe
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused, ReplaceModule
-from normfix.transforms.flow import Flow, Step
-from normfix.transforms.folded import Folded
-from normfix.transforms.guards import finite, no_hooks, no_parametrization, not_kept_elsewhere
+from normfix.transforms.base import Refused
+from normfix.transforms.flow import Flow
+from normfix.transforms.guards import finite
 from normfix.transforms.nodes import argument, operation, shape, source
 from normfix.transforms.store import Store
 
@@ -54,7 +52,7 @@ def norms(flow: Flow) -> list[Norm]:
         if operation(node) == "batch_norm" or (operation(node) == "instance_norm" and _tracked(node)):
             home = flow.home(node)
             module = flow.module(home)
-            own = module is not None and _owns(flow, home, node) and (home or probe.is_stock(module))
+            own = module is not None and owns(flow, home, node) and (home or probe.is_stock(module))
             key = home if own else f"{home}.{node.name}".lstrip(".")
             found.setdefault(key, Norm(key)).calls.append(NormCall(node, source(node)))
     for path, calls in _frozen_calls(flow).items():
@@ -91,45 +89,7 @@ def untrained(flow: Flow, store: Store, norm: Norm) -> bool:
     return mean is not None and variance is not None and not bool(mean.any()) and bool((variance == 1).all())
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """The edit that takes a norm out, and the names of what its class calls besides."""
-
-    edit: ReplaceModule
-    keeps: tuple[str, ...]
-
-
-def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
-    """How the norm comes out, what its class does besides being kept. Raises `Refused` where that is unsafe."""
-    module = flow.module(norm.path)
-    if module is None or (not norm.frozen and not _owns(flow, norm.path, norm.node)):
-        raise Refused(
-            f'`{norm.path}` is a functional call: modules cannot be edited to drop it (ask for output="program" '
-            "or --program)"
-        )
-    if not norm.path:
-        raise Refused("the model itself is the norm")
-    if norm.path in flow.unsteady:
-        raise Refused(flow.unsteady[norm.path])
-    if norm.path in flow.enclosed:
-        raise Refused(f"`{norm.path}` is called within `{flow.enclosed[norm.path]}` too")
-    no_hooks(module, norm.path)
-    no_parametrization(module, norm.path)
-    not_kept_elsewhere(flow, module, norm.path)
-    _read_here_only(flow, norm, module)
-    order = _children_called(flow, norm)
-    if not probe.is_stock(module):
-        _does_nothing_else(norm, module, order, *scale_shift(flow, store.original(), norm))
-    return Removal(ReplaceModule(norm.path, lambda old: folded(old, order)), order)
-
-
-def folded(old: nn.Module, order: tuple[str, ...]) -> Folded:
-    """What takes the place of a norm module."""
-    first = repr(old).splitlines()[0].rstrip("(")
-    return Folded(first, old.training, dict(old.named_children()), order)
-
-
-def _owns(flow: Flow, home: str, node: fx.Node) -> bool:
+def owns(flow: Flow, home: str, node: fx.Node) -> bool:
     """Do the statistics that this node reads belong to the module whose forward made it."""
     mean = argument(node, "running_mean")
     if mean is None:
@@ -158,55 +118,6 @@ def _read(flow: Flow, store: Store, norm: Norm, name: str) -> Tensor | None:
     if tensor is None:
         raise Refused(f"the {name} of `{norm.path}` is computed, not stored")
     return store.read(tensor)
-
-
-def _read_here_only(flow: Flow, norm: Norm, module: nn.Module) -> None:
-    keys = {step.key for call in norm.calls for step in _own_steps(flow, norm, call.result)}
-    for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
-        full = flow.aliases[f"{norm.path}.{name}"][0]
-        for reader in flow.readers_of(full):
-            if not any(step.key in keys for step in flow.steps(reader)) and reader.op != "output":
-                if _tied_elsewhere(flow, full, norm.path, reader):
-                    continue
-                raise Refused(f"`{norm.path}.{name}` is also read by {flow.name(reader)}")
-            if reader.op == "output":
-                raise Refused(f"`{norm.path}.{name}` is an output of the model")
-
-
-def _tied_elsewhere(flow: Flow, name: str, path: str, reader: fx.Node) -> bool:
-    """Is the tensor tied to another module, whose own call reads it: that one keeps it."""
-    home = flow.home(reader)
-    return home != path and any(alias.rpartition(".")[0] == home for alias in flow.aliases[name])
-
-
-def _own_steps(flow: Flow, norm: Norm, node: fx.Node) -> list[Step]:
-    return [step for step in flow.steps(node) if step.path == norm.path]
-
-
-def _children_called(flow: Flow, norm: Norm) -> tuple[str, ...]:
-    """Names of the norm's own children, in the order in which its forward calls them."""
-    keys = {step.key for step in _own_steps(flow, norm, norm.node)[:1]}
-    names: dict[str, None] = {}
-    for node in flow.nodes:
-        steps = flow.steps(node)
-        for outer, inner in pairwise(steps):
-            if outer.key in keys:
-                names[inner.path.rpartition(".")[2]] = None
-    return tuple(names)
-
-
-def _does_nothing_else(norm: Norm, module: nn.Module, order: tuple[str, ...], scale: Tensor, shift: Tensor) -> None:
-    whole = probe.noise(shape(norm.calls[0].read))
-    affine = Affine.along(1, whole.dim(), scale, shift)
-    kind = type(module).__name__
-    for inputs in (whole, whole[:1], torch.cat([whole, whole])):
-        try:
-            before = probe.run(module, inputs)
-            after = probe.run(folded(copied(module), order), affine.scale * inputs + affine.shift)
-        except Exception as error:
-            raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
-        if not probe.close(before, after):
-            raise Refused(f"`{norm.path}` is a {kind}, which does more than normalise")
 
 
 def _frozen_calls(flow: Flow) -> dict[str, list[NormCall]]:

@@ -9,8 +9,8 @@ from torch import nn
 from torch.export import ExportedProgram
 from transform_networks import chain, conv, image, lambda_of, randomise, rows
 
-from normfix.transforms.nodes import operation
 from normfix.transforms.fold import fold
+from normfix.transforms.nodes import operation
 
 
 class Functional(nn.Module):

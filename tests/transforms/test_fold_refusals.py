@@ -31,11 +31,47 @@ class DeafToBias(nn.Conv2d):
         return F.conv2d(input, self.weight, None, self.stride, self.padding)
 
 
-class Clamped(nn.BatchNorm2d):
-    """Does more than normalise, with no module of its own."""
+class Residual(nn.BatchNorm2d):
+    """Adds what it reads to what it gives."""
 
     def forward(self, input):
-        return super().forward(input).clamp(min=0)
+        return super().forward(input) + input
+
+
+class Gated(nn.BatchNorm2d):
+    """Multiplies by a parameter of its own."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.gate = nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, input):
+        return super().forward(input) * self.gate
+
+
+class Flipped(nn.BatchNorm2d):
+    """Moves elements about."""
+
+    def forward(self, input):
+        return super().forward(input).flip(-1)
+
+
+class Absolute(nn.BatchNorm2d):
+    """Does something before it normalises."""
+
+    def forward(self, input):
+        return super().forward(input.abs())
+
+
+class PartlyActivated(nn.BatchNorm2d):
+    """Has an activation of its own, and does more without a module."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.ReLU()
+
+    def forward(self, input):
+        return self.act(super().forward(input)) * 2
 
 
 class Functional(nn.Module):
@@ -74,6 +110,15 @@ def _in_train_mode():
     model = chain(conv(), BN(4), nn.ReLU())
     model[1].train()
     return model
+
+
+def _under_autocast():
+    def forward(m, x):
+        y = m.c(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return m.bn(y)
+
+    return lambda_of(forward, c=conv(), bn=BN(4))
 
 
 def _plain_list():
@@ -159,7 +204,12 @@ CASES = {
     "pruning-mask": (_pruned(), image(), "has hooks"),
     "weight-standardisation": (chain(Standardised(4, 4, 3), BN(4)), image(), "computed, not stored"),
     "conv-that-ignores-a-new-bias": (chain(DeafToBias(4, 4, 3, bias=False), BN(4)), image(), "would not use a bias"),
-    "norm-subclass-that-does-more": (chain(conv(), Clamped(4)), image(), "more than normalise"),
+    "norm-subclass-that-adds-its-input": (chain(conv(), Residual(4)), image(), "`add` reads more than the norm"),
+    "norm-subclass-with-a-parameter": (chain(conv(), Gated(4)), image(), "`mul` reads more than the norm"),
+    "norm-subclass-that-moves-elements": (chain(conv(), Flipped(4)), image(), "forward also does `flip`"),
+    "norm-subclass-that-does-more-before": (chain(conv(), Absolute(4)), image(), "more than normalise"),
+    "norm-subclass-with-parts-and-more": (chain(conv(), PartlyActivated(4)), image(), "and call its parts"),
+    "norm-under-autocast": (_under_autocast(), image(), "within `wrap_with_autocast`"),
     "functional-batch-norm": (Functional(), image(), "functional call"),
     "norm-in-a-plain-list": (_plain_list(), image(), "plain attribute"),
     "norm-never-called": (

@@ -68,3 +68,125 @@ def test_another_input_stays():
     done = fold(model, image(), merge_branches=True, prove="none")
     assert [refusal.where for refusal in done.refused] == ["identity"]
     torch.testing.assert_close(done.model(image()), model(image()), rtol=0, atol=1e-10)
+
+
+def _sum(*convs, forward=None, norms=True):
+    """The sum of convolutions of one input, each with a norm."""
+    layers = {f"c{i}": one for i, one in enumerate(convs)}
+    if norms:
+        layers |= {f"n{i}": BN(one.out_channels) for i, one in enumerate(convs)}
+    return lambda_of(
+        forward or (lambda m, x: sum(getattr(m, f"n{i}")(getattr(m, f"c{i}")(x)) for i in range(len(convs))).relu()),
+        **layers,
+    )
+
+
+def _loop(m, x):
+    out = 0
+    for branch in m.branches:
+        if branch is not None:
+            out += branch(x)
+    return out.relu()
+
+
+def _in_place(m, x):
+    out = m.scale(x)
+    out += m.main(x)
+    out += m.identity(x)
+    return out.relu()
+
+
+def _listed():
+    blocks = [nn.Sequential(conv(padding=1, bias=False), BN(4)), nn.Sequential(conv(4, 4, 1), BN(4)), BN(4)]
+    return lambda_of(_loop, branches=nn.ModuleList(blocks))
+
+
+ONE = {
+    "three-by-three-and-one-by-one": (_sum(conv(4, 6, padding=1), conv(4, 6, 1)), 1),
+    "without-biases": (_sum(conv(padding=1, bias=False), conv(4, 4, 1, bias=False)), 1),
+    "without-norms-and-biases": (
+        _sum(conv(padding=1, bias=False), conv(4, 4, 1, bias=False), norms=False,
+             forward=lambda m, x: (m.c0(x) + m.c1(x)).relu()), 1),
+    "stride-two": (_sum(conv(4, 6, stride=2, padding=1), conv(4, 6, 1, stride=2)), 1),
+    "grouped": (_sum(conv(4, 8, padding=1, groups=2), conv(4, 8, 1, groups=2)), 1),
+    "depthwise": (_sum(conv(padding=1, groups=4), conv(4, 4, 1, groups=4)), 1),
+    "dilated-and-one-by-one": (_sum(conv(padding=2, dilation=2), conv(4, 4, 1)), 1),
+    "both-dilated": (_sum(conv(4, 4, 5, padding=4, dilation=2), conv(padding=2, dilation=2)), 1),
+    "same-size-twice": (_sum(conv(padding=1), conv(padding=1), conv(padding=1)), 1),
+    "five-three-and-one": (_sum(conv(4, 4, 1), conv(4, 4, 5, padding=2), conv(padding=1)), 1),
+    "one-by-three-and-three-by-three": (_sum(conv(4, 4, (1, 3), padding=(0, 1)), conv(padding=1)), 1),
+    "padding-same": (_sum(conv(padding="same"), conv(4, 4, 1, padding="valid")), 1),
+    "one-by-one-first": (_sum(conv(4, 4, 1), conv(padding=1)), 1),
+    "subtracted": (
+        _sum(conv(padding=1), conv(4, 4, 1), forward=lambda m, x: (m.n1(m.c1(x)) - m.n0(m.c0(x))).relu()), 1),
+    "beside-a-residual": (
+        _sum(conv(padding=1), conv(4, 4, 1), forward=lambda m, x: (x + m.n0(m.c0(x)) + m.n1(m.c1(x))).relu()), 1),
+    "norm-behind-the-sum": (
+        lambda_of(lambda m, x: m.n(m.a(x) + m.b(x)).relu(), a=conv(padding=1), b=conv(4, 4, 1), n=BN(4)), 1),
+    "module-list-in-a-loop": (_listed(), 1),
+    "repvgg-block": (
+        _repvgg(conv(padding=1), lambda m, x: (m.bn1(m.main(x)) + m.bn2(m.one(x)) + m.identity(x)).relu(),
+                one=conv(4, 4, 1), bn2=BN(4)), 1),
+    "mobileone-adds-in-place": (
+        lambda_of(_in_place, scale=nn.Sequential(conv(4, 4, 1, groups=4), BN(4)),
+                  main=nn.Sequential(conv(padding=1, groups=4), BN(4)), identity=BN(4)), 1),
+    "in-place-with-a-stride": (
+        lambda_of(lambda m, x: m.scale(x).add_(m.main(x)).relu(), scale=nn.Sequential(conv(4, 6, 1, stride=2), BN(6)),
+                  main=nn.Sequential(conv(4, 6, stride=2, padding=1), BN(6))), 1),
+    "in-one-dimension": (
+        lambda_of(lambda m, x: (m.a(x.flatten(2)) + m.b(x.flatten(2))).relu(), a=nn.Conv1d(4, 4, 3, padding=1),
+                  b=nn.Conv1d(4, 4, 1)), 2),  # each flatten is a tensor of its own
+    "kernels-that-do-not-lie-on-each-other": (_sum(conv(4, 4, 3, padding=0), conv(4, 4, 1, padding=(0, 0)), norms=False,
+        forward=lambda m, x: m.c0(x) + m.c1(x[:, :, 1:-1, 1:-1])), 2),
+    "even-kernels": (_sum(conv(4, 4, 2, padding=0), conv(4, 4, 4, padding=1)), 1),
+    "groups-differ": (_sum(conv(padding=1), conv(4, 4, 1, groups=2)), 2),
+    "dilations-differ": (_sum(conv(4, 4, 5, padding=2), conv(padding=2, dilation=2)), 2),
+    "taps-between-those-of-a-dilated-kernel": (_sum(conv(4, 4, 2, padding=1, dilation=2), conv(4, 4, 1)), 2),
+    "reflected-padding-is-another-tensor": (
+        _sum(conv(padding=1, padding_mode="reflect"), conv(4, 4, 1)), 2),
+    "read-elsewhere-too": (
+        _sum(conv(padding=1), conv(4, 4, 1), norms=False,
+             forward=lambda m, x: (lambda y: (m.c0(x) + y).relu() + y)(m.c1(x))), 2),
+}  # fmt: skip
+
+
+def _convolutions(model):
+    return [module for module in model.modules() if isinstance(module, nn.modules.conv._ConvNd)]
+
+
+@pytest.mark.parametrize("name", ONE)
+@pytest.mark.parametrize("size", [6, 7], ids=["even", "odd"])
+def test_convolutions_of_one_input_become_one_or_stay(name, size):
+    model, left = ONE[name]
+    model = model.double()
+    if name == "even-kernels" and size == 7:
+        size = 8
+    inputs = image(size=size)
+    done = fold(model, inputs, merge_branches=True, prove="formula")
+    assert len(_convolutions(done.model)) == left, done.refused
+    assert not [m for m in done.model.modules() if isinstance(m, BN)]
+    torch.testing.assert_close(done.model(inputs), model(inputs), rtol=0, atol=1e-10)
+    other = image(size=size + 3, batch=1)
+    torch.testing.assert_close(done.model(other), model(other), rtol=0, atol=1e-10)
+    plain = fold(model, inputs, prove="none").model
+    assert len(_convolutions(plain)) == len(_convolutions(model))  # not without being asked
+
+
+def test_what_does_not_fit_says_why():
+    done = fold(_sum(conv(padding=1), conv(4, 4, 1, groups=2)), image().float(), merge_branches=True, prove="none")
+    assert [refusal.reason for refusal in done.refused] == ["`c1` stays beside `c0`, since its groups are others"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda m: m.c1.register_forward_hook(lambda *_: None), id="hook"),
+        pytest.param(lambda m: setattr(m.c1, "weight", nn.Parameter(m.c0.weight[:, :, :1, :1].detach())), id="fine"),
+        pytest.param(lambda m: setattr(m, "kept", [m.c1]), id="plain-list"),
+    ],
+)
+def test_a_branch_that_others_look_at_stays(spoil, request):
+    model = _sum(conv(padding=1), conv(4, 4, 1), norms=False, forward=lambda m, x: m.c0(x) + m.c1(x))
+    spoil(model)
+    done = fold(model.double(), image(), merge_branches=True, prove="formula")
+    assert len(_convolutions(done.model)) == (1 if "fine" in request.node.name else 2)

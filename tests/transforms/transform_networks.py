@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 
 def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every norm statistics and weights that no fold can ignore. Returns the model in eval mode."""
+    """Give every norm statistics and weights that no fold can ignore, and every layer weights that are the same at
+    every run. Returns the model in eval mode."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         tensors = dict(module.named_buffers(recurse=False))
+        if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+            _refill(module, generator)
         if "running_var" not in tensors:
             continue
         with torch.no_grad():
@@ -25,6 +29,12 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
             if getattr(module, "weight", None) is not None and len(module.weight) > 2:
                 module.weight[0] = 0.0
     return model.eval()
+
+
+def _refill(layer: nn.Module, generator: torch.Generator) -> None:
+    for parameter in layer.parameters():
+        if not is_lazy(parameter):
+            nn.init.uniform_(parameter, -0.3, 0.3, generator=generator)
 
 
 class Lambda(nn.Module):

@@ -1,0 +1,129 @@
+"""How a norm comes out of a model: what has to hold, and what its class does besides, which is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import fx, nn
+
+from normfix.proof.copying import copied
+from normfix.transforms import besides, probe
+from normfix.transforms.affine import Affine
+from normfix.transforms.base import Refused, ReplaceModule
+from normfix.transforms.flow import Flow, Step
+from normfix.transforms.folded import Folded
+from normfix.transforms.guards import no_hooks, no_parametrization, not_kept_elsewhere
+from normfix.transforms.nodes import shape
+from normfix.transforms.sites import Norm, owns, scale_shift
+from normfix.transforms.store import Store
+
+_BESIDES = "besides"
+"""The name of what a norm's forward does itself, in what stands in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The edit that takes a norm out, and the names of what its class calls besides."""
+
+    edit: ReplaceModule
+    keeps: tuple[str, ...]
+
+
+def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
+    """How the norm comes out, what its class does besides being kept. Raises `Refused` where that is unsafe."""
+    module = flow.module(norm.path)
+    if module is None or (not norm.frozen and not owns(flow, norm.path, norm.node)):
+        raise Refused(
+            f'`{norm.path}` is a functional call: modules cannot be edited to drop it (ask for output="program" '
+            "or --program)"
+        )
+    if not norm.path:
+        raise Refused("the model itself is the norm")
+    if norm.path in flow.unsteady:
+        raise Refused(flow.unsteady[norm.path])
+    if norm.path in flow.enclosed:
+        raise Refused(f"`{norm.path}` is called within `{flow.enclosed[norm.path]}` too")
+    no_hooks(module, norm.path)
+    no_parametrization(module, norm.path)
+    not_kept_elsewhere(flow, module, norm.path)
+    _read_here_only(flow, norm, module)
+    order = _children_called(flow, norm)
+    work = None
+    if not probe.is_stock(module):
+        scale, shift = scale_shift(flow, store.original(), norm)
+        work = _besides(flow, norm, module, order, Affine.along(1, len(shape(norm.calls[0].read)), scale, shift))
+    keeps = order if work is None else (_BESIDES,)
+    return Removal(ReplaceModule(norm.path, lambda old: _folded(old, order, work)), keeps)
+
+
+def _folded(old: nn.Module, order: tuple[str, ...], work: nn.Module | None) -> Folded:
+    """What takes the place of a norm module."""
+    first = repr(old).splitlines()[0].rstrip("(")
+    if work is not None:
+        return Folded(first, old.training, {_BESIDES: copied(work)}, (_BESIDES,))
+    return Folded(first, old.training, dict(old.named_children()), order)
+
+
+def _read_here_only(flow: Flow, norm: Norm, module: nn.Module) -> None:
+    keys = {step.key for call in norm.calls for step in _own_steps(flow, norm, call.result)}
+    for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        full = flow.aliases[f"{norm.path}.{name}"][0]
+        for reader in flow.readers_of(full):
+            if not any(step.key in keys for step in flow.steps(reader)) and reader.op != "output":
+                if _tied_elsewhere(flow, full, norm.path, reader):
+                    continue
+                raise Refused(f"`{norm.path}.{name}` is also read by {flow.name(reader)}")
+            if reader.op == "output":
+                raise Refused(f"`{norm.path}.{name}` is an output of the model")
+
+
+def _tied_elsewhere(flow: Flow, name: str, path: str, reader: fx.Node) -> bool:
+    """Is the tensor tied to another module, whose own call reads it: that one keeps it."""
+    home = flow.home(reader)
+    return home != path and any(alias.rpartition(".")[0] == home for alias in flow.aliases[name])
+
+
+def _own_steps(flow: Flow, norm: Norm, node: fx.Node) -> list[Step]:
+    return [step for step in flow.steps(node) if step.path == norm.path]
+
+
+def _children_called(flow: Flow, norm: Norm) -> tuple[str, ...]:
+    """Names of the norm's own children, in the order in which its forward calls them."""
+    keys = {step.key for step in _own_steps(flow, norm, norm.node)[:1]}
+    names: dict[str, None] = {}
+    for node in flow.nodes:
+        steps = flow.steps(node)
+        for outer, inner in pairwise(steps):
+            if outer.key in keys:
+                names[inner.path.rpartition(".")[2]] = None
+    return tuple(names)
+
+
+def _besides(flow: Flow, norm: Norm, module: nn.Module, order: tuple[str, ...], affine: Affine) -> nn.Module | None:
+    """What the norm's class does besides, where that is no child of it; None where it does nothing else. Raises
+    `Refused` where that cannot be kept."""
+    if _explains(norm, module, _folded(copied(module), order, None), affine):
+        return None
+    if order:
+        raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than normalise and call its parts")
+    work = besides.after(flow, norm)
+    if not _explains(norm, module, _folded(copied(module), order, work), affine):
+        raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than normalise")
+    return work
+
+
+def _explains(norm: Norm, module: nn.Module, without: nn.Module, affine: Affine) -> bool:
+    """Does the norm compute what its map and this module do, whatever the size of the batch."""
+    whole = probe.noise(shape(norm.calls[0].read))
+    for inputs in (whole, whole[:1], torch.cat([whole, whole])):
+        try:
+            before = probe.run(module, inputs)
+            after = probe.run(without, affine.scale * inputs + affine.shift)
+        except Exception as error:
+            kind = type(module).__name__
+            raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
+        if not probe.close(before, after):
+            return False
+    return True
