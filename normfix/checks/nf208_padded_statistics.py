@@ -11,7 +11,7 @@ from normfix.script import Script
 
 RULE = Rule("NF208", "padded-statistics", Severity.INFO, readers=SOURCE, enabled=False)
 OVER_POSITIONS = {"BatchNorm1d", "LazyBatchNorm1d", "InstanceNorm1d", "GroupNorm"}
-SIGNS = ("mask", "length", "padding_mask", "pad_mask", "attention_mask", "lens")
+SIGNS = ("mask", "masks", "length", "lengths", "lens")
 
 
 @on_call(RULE, OVER_POSITIONS)
@@ -35,5 +35,5 @@ def _sign(script: Script, name: str) -> str:
         for method in owner.body if owner.name == name else ():
             if isinstance(method, ast.FunctionDef) and method.name == "forward":
                 names = [argument.arg for argument in (*method.args.args, *method.args.kwonlyargs)]
-                return next((one for one in names if one.rstrip("s").endswith(SIGNS)), "")
+                return next((one for one in names if one.endswith(SIGNS)), "")
     return ""
