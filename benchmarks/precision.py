@@ -1,6 +1,8 @@
 """Draws findings at random, to be read by hand: how often is the linter right in code that nobody wrote for it?
 
-    python benchmarks/precision.py FOLDER... [--seed 0] [--total 200] [--each 12]      # each folder is one package
+    python benchmarks/precision.py FOLDER... [--seed 0] [--total 200] [--each 12] [--read EARLIER]
+
+Each folder is one package; `EARLIER` is what a run before printed, whose findings are not drawn again.
 
 Every rule that fired gives up to `--each` findings, the most frequent one fills up to `--total`. A finding's place in
 the draw is a hash of the seed and of where it stands, so that a finding more or less leaves the others where they were.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -69,6 +72,11 @@ def drawn(found: list[Found], seed: int, total: int, each: int) -> list[Found]:
     return [*rest, *rules.get(most, [])[: max(total - len(rest), 0)]]
 
 
+def read_before(text: str) -> set[tuple[str, str]]:
+    """The rules and places that an earlier run printed."""
+    return set(re.findall(r"^\[\d+\] (NF\d+) (\S+)$", text, re.MULTILINE))
+
+
 def frame(one: Found, around: int) -> str:
     lines = one.path.read_text(encoding="utf-8", errors="replace").splitlines()
     first = max(one.line - 1 - around, 0)
@@ -82,11 +90,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--total", type=int, default=200)
     parser.add_argument("--each", type=int, default=12, help="how many of each rule, but for the most frequent one")
+    parser.add_argument("--read", type=Path, help="what an earlier run printed")
     parser.add_argument("--around", type=int, default=8, help="lines shown before and after")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     found = [one for folder in options.folders for one in linted(folder.absolute(), options.jobs)]
-    sample = drawn(found, options.seed, options.total, options.each)
+    before = read_before(options.read.read_text(encoding="utf-8")) if options.read else set()
+    new = [one for one in found if (one.code, one.place) not in before]
+    sample = drawn(new, options.seed, options.total, options.each)
     for number, one in enumerate(sample, 1):
         print(f"\n[{number}] {one.code} {one.place}\n{one.message}\n{frame(one, options.around)}")
     counts, read = Counter(one.code for one in found), Counter(one.code for one in sample)
