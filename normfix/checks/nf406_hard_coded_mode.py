@@ -10,7 +10,7 @@ from normfix.script import Script, walk
 from normfix.usage.networks import argument, is_torch_class
 from normfix.usage.steps import calls_of, dotted
 
-RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE | {"pt2"})
+RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE)
 FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")
 """Parts of names of classes that never use batch statistics, on purpose."""
 

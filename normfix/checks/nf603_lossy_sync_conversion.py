@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._exports import construction
 from normfix.checks._wraps import converts
-from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_script
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
-from normfix.graph import Layer
+from normfix.graph import Layer, LayerGraph
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import BATCH_NORMS, classes, layer_kind, reached
 from normfix.usage.steps import base, calls_of, dotted, scope_of, subject
@@ -26,20 +26,23 @@ def lossy_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
                 yield from _judged(script, call)
 
 
-@on_layer(RULE, norms.BATCH - norms.SYNCHRONISED)
-def left_by_the_conversion(layer: Layer, facts: Facts) -> Iterator[Problem]:
-    """A batch norm of a live model whose weight is that of a SyncBatchNorm: it had two names, one was converted."""
-    if layer.kind[0].isupper() and "weight" in layer.state:
-        names = layer.state["weight"].names
-        for other in facts.graph.layers:
-            if other.kind in norms.SYNCHRONISED and {f"{alias}.weight" for alias in other.aliases} & set(names):
-                yield Problem(
-                    layer.site,
-                    f"`{layer.name}` is still {layer.kind}, and shares its weight with `{other.name}`, which was "
-                    "converted: one layer under two names, of which `convert_sync_batchnorm` sees the first",
-                    help="Convert with `normfix swap --to sync_batch`, which keeps every name of a layer",
-                )
-                return
+@on_graph(RULE)
+def left_by_the_conversion(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+    """A layer of a live model whose weight is that of a SyncBatchNorm: it had two names, and one was converted."""
+    converted = {layer.state["weight"].names: layer for layer in graph.layers if _is_converted(layer)}
+    for layer in graph.layers:
+        other = converted.get(layer.state["weight"].names) if "weight" in layer.state else None
+        if other is not None and other is not layer and layer.kind not in norms.SYNCHRONISED:
+            yield Problem(
+                layer.site,
+                f"`{layer.name}` is no SyncBatchNorm, and shares its weight with `{other.name}`, which is: one layer "
+                "under two names, of which `convert_sync_batchnorm` sees the first",
+                help="Convert with `normfix swap --to sync_batch`, which keeps every name of a layer",
+            )
+
+
+def _is_converted(layer: Layer) -> bool:
+    return layer.kind in norms.SYNCHRONISED and "weight" in layer.state
 
 
 def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:

@@ -116,6 +116,10 @@ class _Reader:
             if not any(name in self.constants for name in proto.output):
                 self._constant(proto.output[0])
             return
+        if proto.op_type == "Reshape" and proto.input[0] in self.constants:
+            # The new exporter writes the axes of a reduction as a constant and its reshape to one dimension.
+            self.constants[proto.output[0]] = self.constants[proto.input[0]]
+            return
         if proto.op_type == "Identity" and proto.input[0] in self.stored:
             # The old exporter stores equal tensors once and hands them on through identities.
             self.stored[proto.output[0]] = self.stored[proto.input[0]]
@@ -187,7 +191,7 @@ class _Reader:
         plain = {key: value for key, value in node.attributes.items() if isinstance(value, (int, float, str, list))}
         given = {str(index): self.constants[name] for index, name in enumerate(proto.input) if name in self.constants}
         name = proto.name or proto.output[0]
-        arguments = wrap({**plain, **given, **named_arguments(kind, plain, given)})
+        arguments = wrap({**plain, **given, **named_arguments(kind, plain, given, len(proto.input))})
         return Layer(kind, name, Site(module=name), arguments, reason=reason, training=False)
 
     def _hand_out(self, call: Call, names: Sequence[str]) -> None:

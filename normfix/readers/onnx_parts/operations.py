@@ -55,10 +55,12 @@ def outer_names(proto: onnx.NodeProto) -> Iterable[str]:
             yield from (one.name for one in inner.output if one.name not in made)
 
 
-def named_arguments(kind: str, plain: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-    """The arguments that checks know by torch's names."""
+def named_arguments(
+    kind: str, plain: Mapping[str, object], given: Mapping[str, object], inputs: int
+) -> dict[str, object]:
+    """The arguments that checks know by torch's names: `plain` ones are attributes, `given` ones constant inputs."""
     if kind in ("mean", "sum", "amax"):
-        axes = plain.get("axes", given.get("1", ()))
+        axes = plain.get("axes", given.get("1", () if inputs < 2 else Unknown("the axes are computed")))
         return {"dim": tuple(axes) if isinstance(axes, (list, tuple)) else axes, "keepdim": plain.get("keepdims", 1)}
     if kind == "permute":
         perm = plain.get("perm")
