@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from normfix.errors import UsageError
 from normfix.proof import Proof, verify
-from normfix.proof.inputs import families
+from normfix.proof.inputs import families, smaller
 from normfix.proof.measure import distance, run_float64
 from normfix.transforms import algebra
 
@@ -294,3 +295,81 @@ def test_a_proof_prints_its_numbers():
     text = str(verify(network(), folded(network()), X, level="formula"))
     assert text.startswith("proven: formula") and "rounding" in text
     assert "not proven" in str(Proof(False, None, None, None, level="none"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(lambda x: (x, "nchw"), lambda x: (x, "nhwc"), id="another-text"),
+        pytest.param(lambda x: {"y": x, "kind": "a"}, lambda x: {"y": x}, id="a-text-is-gone"),
+        pytest.param(lambda x: (x, torch.float32), lambda x: (x, torch.float64), id="another-dtype"),
+        pytest.param(lambda x: (x, 3), lambda x: (x, 4), id="another-number"),
+        pytest.param(lambda x: (x, slice(2)), lambda x: (x, object()), id="an-object-of-another-class"),
+    ],
+)
+def test_what_is_no_tensor_is_compared_too(before, after):
+    assert verify(Returns(before), Returns(before), ROWS, level="formula").holds
+    proof = verify(Returns(before), Returns(after), ROWS, level="formula")
+    assert not proof.holds and proof.notes
+
+
+def test_an_object_that_cannot_be_compared_is_named():
+    model = Returns(lambda x: (x, object()))
+    proof = verify(model, model, ROWS, level="formula")
+    assert proof.holds and "an output of class `object` is not compared" in proof.notes
+
+
+def test_a_list_and_a_tuple_are_the_same():
+    proof = verify(Returns(lambda x: [x, (x + 1, x)]), Returns(lambda x: (x, [x + 1, x])), ROWS, level="formula")
+    assert proof.holds and proof.formula == 0
+
+
+@dataclass
+class Pair:
+    first: torch.Tensor
+    rest: list[object]
+
+
+def test_tensors_in_nested_classes_are_compared():
+    before = Returns(lambda x: {"a": [Pair(x, [x + 1, "kept"])]})
+    assert verify(before, before, ROWS, level="formula").holds
+    for other in (Pair(ROWS, [ROWS, "kept"]), Pair(ROWS, [ROWS + 1, "lost"])):
+        assert not verify(before, Returns(lambda x, other=other: {"a": [other]}), ROWS, level="formula").holds
+
+
+def test_integer_inputs_reach_every_row_of_a_table_that_they_may():
+    table = nn.EmbeddingBag(10, 4, mode="sum").eval()
+    wrong = copy.deepcopy(table)
+    with torch.no_grad():
+        wrong.weight[5].mul_(1.001)
+    index = torch.tensor([[0, 9], [1, 8]])
+    assert verify(table, copy.deepcopy(table), index, level="formula").holds
+    assert not verify(table, wrong, index.repeat(1, 8), level="formula").holds
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_of_half_models_only_large_mistakes_are_seen_and_that_is_said(dtype):
+    model = network().to(dtype)
+    proof = verify(model, folded(network()).to(dtype), X.to(dtype), level="formula")
+    assert proof.holds and any("cannot be told from its own rounding" in note for note in proof.notes)
+    assert not verify(model, folded(network(), mean=False).to(dtype), X.to(dtype), level="formula").holds
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param((2, 3, 64, 64), None, id="small-already"),
+        pytest.param((8, 10), (2, 10), id="features-are-not-cut"),
+        pytest.param((1, 3, 224, 100), (1, 3, 64, 64), id="an-image"),
+        pytest.param((4, 1, 32, 8, 32), (2, 1, 16, 8, 16), id="a-volume"),
+    ],
+)
+def test_inputs_are_cut(given, expected):
+    made = smaller((torch.zeros(given),), {"flag": 3})
+    assert (made and (made[0][0].shape, made[1])) == (expected and (expected, {"flag": 3}))
+
+
+def test_the_given_inputs_are_proven_whole_and_others_may_be_cut():
+    made = families((torch.zeros(4, 3, 96, 96),), {}, smaller((torch.zeros(4, 3, 96, 96),), {}))
+    assert [(f.name, tuple(f.args[0].shape)) for f in made if f.deployable] == [("given", (4, 3, 96, 96))]
+    assert {tuple(f.args[0].shape) for f in made[1:]} == {(2, 3, 64, 64), (1, 3, 64, 64)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normfix.proof.judge import FACTOR, TELLING
+from normfix.proof.evidence import FACTOR, TELLING
 from normfix.proof.measure import Result, distance
 from normfix.rewrites import Proof, Trial
 

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from math import inf
 from statistics import median
 
 import torch
 
 from normfix.errors import UsageError
-from normfix.proof.inputs import Family
+from normfix.proof.evidence import EXCUSED, FACTOR, FORMULA, TELLING, Evidence, finer, ordered
+from normfix.proof.hidden import hidden
 from normfix.proof.measure import Outputs, Result, distance, order, whole_equal
-from normfix.proof.parts import Part, error, parts
 from normfix.rewrites import Proof, Trial
-
-FORMULA = 1e-10
-"""The largest relative error in float64 of a rewrite that was redone there. Right ones stay near 1e-15."""
-FACTOR = 10.0
-"""How far a rewritten model may be from the truth, in units of the old model's own rounding."""
-
-TELLING = 1e-2
-"""A model whose own rounding is coarser than this, on some family of inputs, is chaotic there: nothing can be told.
-Half precision reaches it on no sane model, too."""
-EXCUSED = 1e-6
-"""A rewrite that is further off in float64 is not excused by how it rounds."""
 
 _GRANTED = 100.0
 """How far a rewrite that is exact in float64 may round anyhow, in units of its dtype's eps: an old model that rounds
 exactly by luck (a norm of constant inputs) is no measure."""
-_COARSE = 1e-4
-"""The least rounding that is granted to few elements of an output, which may round exactly by chance."""
-
-
-@dataclass(slots=True)
-class Evidence:
-    """Results of every family, by model and dtype; None where a run was not asked for, or not possible."""
-
-    families: Sequence[Family]
-    plain: list[Result] = field(default_factory=list)
-    """The old model in its own dtype."""
-    exact: list[Result] = field(default_factory=list)
-    """The old model in float64: the truth."""
-    redone: list[Result] | None = None
-    """The new model in float64."""
-    rewritten: list[Result] = field(default_factory=list)
-    """The new model in its own dtype."""
-    rounded: bool = False
-    """Were the new model's tensors rounded to its dtype before they came to float64."""
-    exported: Sequence[Result | None] | None = None
-    """The old model in ONNX Runtime."""
-    deployed: Sequence[Result | None] | None = None
-    """The new model in ONNX Runtime."""
+_HALF = 1e-4
+"""Only models in half precision round more coarsely."""
 
 
 def judge(
@@ -67,15 +34,17 @@ def judge(
         return Proof(False, None, None, None, (*told, "the model ran on none of the inputs"), (), level)
     floor = max(median(trial.rounding or 0.0 for trial in trials), torch.finfo(dtype).eps)
     holds = True
+    if evidence.rounded and floor > _HALF:
+        told.append(f"mistakes below {FACTOR * floor:.0e} cannot be told from its own rounding in {dtype}")
     for trial in trials:
         granted = 0.0 if formula_bound is None else _GRANTED * torch.finfo(dtype).eps
         bound = max(FACTOR * max(trial.rounding or 0.0, floor), FORMULA, granted)
         # What rounding does to an ill-conditioned model in its own dtype, it does in float64 on a smaller scale.
-        wide = FACTOR * max(trial.rounding or 0.0, conditions[trial.inputs]) * _finer(dtype)
+        wide = FACTOR * max(trial.rounding or 0.0, conditions[trial.inputs]) * finer(dtype)
         holds &= _holds(trial, bound, bound if formula_bound is None else max(formula_bound, wide), told)
     told_of = [index for index, trial in enumerate(tried) if trial is not None]
-    hidden = [found for index in told_of for found in _hidden(evidence, index, dtype, floor)]
-    for trial, text in hidden if holds else ():
+    overlooked = [found for index in told_of for found in hidden(evidence, index, dtype, floor)]
+    for trial, text in overlooked if holds else ():
         holds = False
         told.append(text)
         trials.append(trial)
@@ -88,54 +57,6 @@ def judge(
         tuple(trials),
         level,
     )
-
-
-def _finer(dtype: torch.dtype) -> float:
-    """How much smaller the rounding of float64 is than that of `dtype`."""
-    return torch.finfo(torch.float64).eps / torch.finfo(dtype).eps
-
-
-def _hidden(evidence: Evidence, index: int, dtype: torch.dtype, floor: float) -> Iterator[tuple[Trial, str]]:
-    """Mistakes in parts of an output that the look at the whole is blind to, as other parts are far larger."""
-    exact, plain, redone = evidence.exact[index], evidence.plain[index], (evidence.redone or [])[index]
-    name, found = evidence.families[index].name, parts(exact.outputs)
-    if not found or plain.failure or redone.failure or order(exact, redone) is None:
-        return
-    truth, moved = exact.outputs, _ordered(exact, redone, redone).outputs
-    if len(moved) != len(truth):
-        return
-    rounding = [error(part, truth, plain.outputs) for part in found]
-    for part, own in zip(found, rounding, strict=True):
-        # What cancels to a small number rounds as the large ones do that it came from.
-        alike = [(o, r) for o, r in zip(found, rounding, strict=True) if not evidence.rounded or _akin(o, part)]
-        conditioned = max(own, *(other * one.size / part.size for one, other in alike))
-        measured = error(part, truth, moved)
-        if evidence.rounded:  # what is all rounding tells nothing
-            allowed = inf if conditioned > TELLING else FACTOR * max(conditioned, _COARSE, floor)
-        else:
-            allowed = max(FORMULA, FACTOR * _finer(dtype) * conditioned)
-        if measured > allowed:
-            yield Trial(name, measured, own), _blind(name, part, measured, allowed)
-
-
-def _akin(first: Part, second: Part) -> bool:
-    return (first.output, first.kind) == (second.output, second.kind)
-
-
-def _blind(name: str, part: Part, measured: float, allowed: float) -> str:
-    return (
-        f"the rewrite is wrong: on {name} inputs the elements of output {part.output} that are at most "
-        f"{part.size:.1e}, beside others of another magnitude, differ by {measured:.1e} in float64 "
-        f"(at most {allowed:.1e})"
-    )
-
-
-def _ordered(exact: Result, redone: Result, result: Result) -> Result:
-    """A result of the new model, in the order in which the old one returns the same."""
-    places = order(exact, redone)
-    if places is None or len(places) != len(result.outputs):
-        return result
-    return Result([result.outputs[place] for place in places], result.failure)
 
 
 def _require_dense(outputs: Outputs) -> None:
@@ -174,9 +95,9 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
         name,
         formula=formula,
         rounding=rounding,
-        rewritten=_rounding(truth, _ordered(exact, redone, rewritten)),
+        rewritten=_rounding(truth, ordered(exact, redone, rewritten)),
         exported=_optional(truth, (evidence.exported or {index: None})[index], told),
-        deployed=_optional(truth, deployed and _ordered(exact, redone, deployed), told),
+        deployed=_optional(truth, deployed and ordered(exact, redone, deployed), told),
     )
 
 
@@ -184,11 +105,23 @@ def _formula(exact: Result, redone: Result, told: list[str]) -> float:
     if order(exact, redone) is None:
         told.append("the two models name their outputs differently")
         return inf
-    found = _ordered(exact, redone, redone).outputs
+    if not redone.failure and exact.others != redone.others:
+        told.append(f"the outputs that are no tensors differ: {_listed(exact)} before, {_listed(redone)} after")
+        return inf
+    told += [f"an output of class `{kind.__name__}` is not compared" for kind in _classes(exact)]
+    found = ordered(exact, redone, redone).outputs
     if not whole_equal(exact.outputs, found):
         told.append("whole numbers or truth values in the output are not the same")
         return inf
     return distance(exact.outputs, found)
+
+
+def _listed(result: Result) -> str:
+    return ", ".join(repr(value) for _, value in result.others) or "none"
+
+
+def _classes(result: Result) -> list[type]:
+    return [value for _, value in result.others if isinstance(value, type)]
 
 
 def _rounding(truth: list[torch.Tensor], result: Result) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from math import inf
 from typing import Any
 
@@ -25,6 +26,8 @@ class Result:
     failure: str = ""
     names: tuple[str, ...] = ()
     """Where each tensor stood in what was returned; empty where that is not known."""
+    others: tuple[tuple[str, object], ...] = ()
+    """What else was returned, by place: text and the like as it is, of any other object its class only."""
 
 
 def run(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
@@ -50,7 +53,8 @@ def _guarded(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
             returned = model(*args, **kwargs)
-            return Result([leaf.detach().cpu().clone() for leaf in leaves(returned)], names=tuple(_names(returned)))
+            tensors = [leaf.detach().cpu().clone() for leaf in leaves(returned)]
+            return Result(tensors, names=tuple(_names(returned)), others=tuple(sorted(_others(returned), key=str)))
     except Exception as error:
         return Result([], f"{type(error).__name__}: {_first_line(error)}")
 
@@ -70,6 +74,21 @@ def _names(value: object) -> Iterator[str]:
     for path, leaf in tree_flatten_with_path(value)[0]:
         inside = sum(1 for _ in leaves([leaf]))
         yield from (keystr(path) + (f"<{index}>" if inside > 1 else "") for index in range(inside))
+
+
+def _others(value: object, at: str = "") -> Iterator[tuple[str, object]]:
+    for path, leaf in tree_flatten_with_path(value)[0]:
+        if leaf is None or isinstance(leaf, (Tensor, bool, int, float)):
+            continue
+        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            for field in dataclasses.fields(leaf):
+                yield from _others(getattr(leaf, field.name), f"{at}{keystr(path)}.{field.name}")
+        else:
+            yield at + keystr(path), leaf if isinstance(leaf, _PLAIN) else type(leaf)
+
+
+_PLAIN = (str, bytes, complex, Enum, torch.dtype, torch.device, torch.Size, range, slice)
+"""What is compared as it is."""
 
 
 def order(first: Result, second: Result) -> list[int] | None:

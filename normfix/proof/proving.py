@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_map
 from normfix.proof import runtime
 from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied as copy_of
+from normfix.proof.evidence import FORMULA, Evidence
 from normfix.proof.inputs import Inputs, families
-from normfix.proof.judge import FORMULA, Evidence, judge
+from normfix.proof.judge import judge
 from normfix.proof.measure import Result, run, run_float64
 from normfix.rewrites import Proof
 

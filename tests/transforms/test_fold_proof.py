@@ -1,0 +1,59 @@
+"""What the proof of a fold costs, and what it does where a smaller image is another matter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import normfix
+from normfix.rewrites import ProofFailed
+
+LARGE = torch.randn(1, 3, 80, 80, generator=torch.Generator().manual_seed(0))
+
+
+class Sized(nn.Module):
+    """Pads with zeros after the norm where the image is small: there, and there only, no fold goes forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)
+        self.norm.running_mean.fill_(0.5)
+
+    def forward(self, x):
+        x = self.norm(x)
+        if x.shape[-1] < 70:
+            x = nn.functional.pad(x, (1, 1, 1, 1))
+        return self.conv(x)
+
+
+def test_a_fold_that_holds_for_the_given_size_only_says_so():
+    done = normfix.fold(Sized().eval(), LARGE, prove="formula")
+    assert [change.where for change in done.applied] == ["norm"] and done.proof.holds
+    assert any(note.startswith("not at a smaller size: the rewrite is wrong") for note in done.notes)
+
+
+def test_a_wrong_rewrite_of_a_large_image_is_refused(monkeypatch):
+    from normfix.transforms import algebra
+
+    right = algebra.scale_shift
+    monkeypatch.setattr(algebra, "scale_shift", lambda *given: (right(*given)[0] * 1.001, right(*given)[1]))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    with pytest.raises(ProofFailed, match="the rewrite is wrong: on given inputs"):
+        normfix.fold(model, LARGE, prove="formula")
+
+
+@pytest.mark.parametrize(("level", "most"), [("none", 0), ("formula", 35), ("full", 35)])
+def test_the_number_of_forward_passes_is_bounded(level, most):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    proof = normfix.fold(model, LARGE, prove=level).proof
+    assert proof.forwards <= most and (proof.forwards > 0) == (level != "none")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_folds_of_half_models_are_redone_in_float64(dtype):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    nn.init.uniform_(model[1].running_var, 0.5, 2.0)
+    done = normfix.fold(model.to(dtype), LARGE.to(dtype), prove="formula")
+    assert done.proof.holds and done.proof.formula < 1e-12 and done.proof.rounding > 1e-5
+    assert done.model[0].weight.dtype == dtype
