@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import timm_shim  # noqa: F401  # before timm
 import torch
+from fold_zoo import TIMM
 from torch import nn
 
 Built = tuple[nn.Module, Any]
@@ -27,29 +27,8 @@ def all_architectures() -> Iterator[tuple[str, Builder]]:
 
 def timm_networks() -> Iterator[tuple[str, Builder]]:
     """The smallest model of every timm module that builds batch norms."""
-    for entry in _TIMM.split():
-        module, _, name = entry.partition(":")
+    for module, name in TIMM.items():
         yield f"timm {module}: {name}", lambda name=name: _timm(name)
-
-
-_TIMM = """
-    byoanet:halonet_h1 byobnet:test_byobnet convmixer:convmixer_768_32 cpubone:cpubone_nano
-    cspnet:cs3darknet_focus_s cspnext:cspnext_tiny densenet:densenet121 dla:dla46x_c dpn:dpn48b
-    efficientformer:efficientformer_l1 efficientformer_v2:efficientformerv2_s0 efficientnet:test_efficientnet
-    efficientvim:efficientvim_m1 efficientvit_mit:efficientvit_b0 efficientvit_msra:efficientvit_m0
-    fasternet:fasternet_t0 fastvit:fastvit_t8 ghostnet:ghostnet_050 hardcorenas:hardcorenas_b hgnet:hgnetv2_b0
-    hrnet:hrnet_w18_small iformer:iformer_t inception_next:inception_next_atto
-    inception_resnet_v2:inception_resnet_v2 inception_v3:inception_v3 inception_v4:inception_v4
-    lcnetv2:lcnetv2_small levit:levit_128s lowformer:lowformer_b0 maxxvit:test_coatnet
-    mobilenetv3:mobilenetv3_small_050 mobilevit:mobilevit_xxs nasnet:nasnetalarge nextvit:nextvit_small
-    pnasnet:pnasnet5large regnet:regnetx_002 repghost:repghostnet_050 repvit:repvit_m1 res2net:res2next50
-    resnest:resnest14d resnet:test_resnet resnetv2:resnetv2_18 rexnet:rexnet_100 selecsls:selecsls42
-    senet:legacy_seresnet18 shvit:shvit_s1 sknet:skresnet18 starnet:starnet_s050 swiftformer:swiftformer_xs
-    tiny_vit:tiny_vit_5m_224 tresnet:tresnet_m vgg:vgg11_bn visformer:visformer_tiny
-    vision_transformer_hybrid:vit_small_resnet50d_s16_224 volo:volo_d1_224 vovnet:ese_vovnet19b_slim_dw
-    xception:legacy_xception xception_aligned:xception41p xcit:xcit_nano_12_p8_224
-"""
-"""Module and smallest model, by parameters, of timm 1.0.31."""
 
 
 def _timm(name: str) -> Built:

@@ -62,15 +62,17 @@ TIMM = {
     "starnet": "starnet_s050",
     "swiftformer": "swiftformer_xs",
     "tiny_vit": "tiny_vit_5m_224",
+    "tresnet": "tresnet_m",
     "vgg": "vgg11_bn",
     "visformer": "visformer_tiny",
+    "vision_transformer_hybrid": "vit_small_resnet50d_s16_224",
     "volo": "volo_d1_224",
     "vovnet": "ese_vovnet19b_slim_dw",
     "xception": "legacy_xception",
     "xception_aligned": "xception41",
     "xcit": "xcit_nano_12_p16_224",
 }
-"""The smallest model of every timm module that holds a batch norm."""
+"""The smallest model of every module of timm 1.0.31 that builds batch norms, itself or through another module."""
 
 
 def zoo() -> Iterator[tuple[str, Build]]:
