@@ -39,7 +39,8 @@ from normfix.checking.planned import model_of
 
 ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
-_NUMBER = re.compile(r"\d\\\.\de(?:\\-|\\\+|\+)\d\d")
+_NUMBER = re.compile(r"\d\\\.\de(?:\\-|\\\+)\d\d")
+"""Such as 3.2e-16, in a pattern."""
 _IN_SHELL = re.compile(r"[|<>;&]")
 
 
@@ -88,7 +89,8 @@ class Session:
     def python(self, block: Block) -> None:
         """Run a block of Python. Raises AssertionError where doctest shows something else than was said."""
         if ">>> " not in block.text:
-            exec(compile("\n" * block.line + block.text, "page", "exec"), self.names)
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile("\n" * block.line + block.text, "page", "exec"), self.names)
             return
         test = doctest.DocTestParser().get_doctest(block.text, self.names, "page", "page", block.line)
         told = io.StringIO()
@@ -145,10 +147,12 @@ def session() -> Iterator[Session]:
 
 def matches(shown: str, real: str) -> bool:
     """Is `real` what the page shows, up to `...` and numbers."""
-    pattern = re.escape(shown)
-    pattern = re.sub(r"(?m)^\\\.\\\.\\\.\n", "(?:.*\\\\n)*?", pattern)
-    pattern = _NUMBER.sub(r"\\d\\.\\de[-+]\\d\\d", pattern.replace(r"\.\.\.", ".*?"))
-    return re.fullmatch(pattern, real) is not None
+    lines = [r"(?:.*\n)*?" if line == "..." else f"{_line(line)}\n" for line in shown.splitlines()]
+    return re.fullmatch("".join(lines), real) is not None
+
+
+def _line(shown: str) -> str:
+    return _NUMBER.sub(r"\\d\\.\\de[-+]\\d\\d", re.escape(shown).replace(r"\.\.\.", ".*"))
 
 
 def run(block: Block, within: Session) -> str:
