@@ -13,12 +13,21 @@ from normfix.transforms.flow import Flow, same_module
 
 _VIEWS = frozenset("view reshape flatten transpose permute select slice squeeze chunk split getitem".split())
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_KEY_HOOKS = (
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+)  # fmt: skip
 
 
 def no_hooks(module: nn.Module, path: str) -> None:
     """A hook sees, and may change, what goes in and out."""
     if any(getattr(module, name, None) for name in _HOOKS):
         raise Refused(f"`{path}` has hooks, which see what goes through it")
+
+
+def no_key_hooks(module: nn.Module, path: str) -> None:
+    """Another module in this one's place would not run them."""
+    if any(getattr(module, name, None) for name in _KEY_HOOKS):
+        raise Refused(f"`{path}` has hooks on its state dict, which another module would not run")
 
 
 def no_parametrization(module: nn.Module, path: str) -> None:

@@ -14,7 +14,7 @@ from normfix.transforms.affine import Affine
 from normfix.transforms.base import Refused, ReplaceModule
 from normfix.transforms.flow import Flow, Step
 from normfix.transforms.folded import Folded
-from normfix.transforms.guards import no_hooks, no_parametrization, not_kept_elsewhere
+from normfix.transforms.guards import no_hooks, no_key_hooks, no_parametrization, not_kept_elsewhere
 from normfix.transforms.nodes import shape
 from normfix.transforms.sites import Norm, owns, scale_shift
 from normfix.transforms.store import Store
@@ -46,6 +46,7 @@ def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
     if norm.path in flow.enclosed:
         raise Refused(f"`{norm.path}` is called within `{flow.enclosed[norm.path]}` too")
     no_hooks(module, norm.path)
+    no_key_hooks(module, norm.path)
     no_parametrization(module, norm.path)
     not_kept_elsewhere(flow, module, norm.path)
     _read_here_only(flow, norm, module)

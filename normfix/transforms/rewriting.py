@@ -28,6 +28,7 @@ _WRAPPERS = {
     "FullyShardedDataParallel": "pass the model that it wraps",
     "OptimizedModule": "pass the model that torch.compile was given",
 }
+_QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
 
 
 def clone(model: nn.Module, doing: str) -> nn.Module:
@@ -39,6 +40,11 @@ def clone(model: nn.Module, doing: str) -> nn.Module:
         raise UsageError(f"{doing} `{kind}`: a TorchScript module cannot be rewritten; pass the model it was made of")
     if kind in _WRAPPERS:
         raise UsageError(f"{doing} `{kind}`: it wraps another model; {_WRAPPERS[kind]}")
+    packed = [name for name, part in model.named_modules() if type(part).__module__.startswith(_QUANTIZED)]
+    if packed:
+        raise UsageError(
+            f"{doing} `{kind}`: `{packed[0]}` is quantized; rewrite the float model before it is quantized"
+        )
     lazy = [name for name, tensor in state_of(model).items() if is_lazy(tensor)]
     if lazy:
         raise UsageError(f"{doing} `{kind}`: `{lazy[0]}` is lazy; run one batch through the model first")

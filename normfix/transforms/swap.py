@@ -18,7 +18,7 @@ from normfix.rewrites import Change, Equivalence, Proof, ProofFailed, Refusal, R
 from normfix.transforms import swapping
 from normfix.transforms.base import Plan, Refused, ReplaceModule, apply
 from normfix.transforms.calibrate import calibrate as calibrated
-from normfix.transforms.guards import no_hooks, no_parametrization
+from normfix.transforms.guards import no_hooks, no_key_hooks, no_parametrization
 from normfix.transforms.rewriting import clone
 from normfix.transforms.shapes import input_shapes
 
@@ -82,6 +82,7 @@ def _plan(
             continue
         try:
             no_hooks(module, path)
+            no_key_hooks(module, path)
             no_parametrization(module, path)
             if to == "batch" and kind == "group" and not statistics:
                 raise Refused(f"`{path}` keeps no statistics, and a batch norm needs them in eval: give `calibrate=`")

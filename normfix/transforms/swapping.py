@@ -69,6 +69,9 @@ def make(old: nn.Module, path: str, target: str, shape: Shape | None, groups: Gr
     kind = kind_of(old)
     if kind == "unknown" or kind is None:
         raise Refused(f"`{path}` is a {type(old).__name__}, a subclass that normfix does not know")
+    foreign = [name for name in (*old._parameters, *old._buffers) if name not in _TENSORS]
+    if foreign:
+        raise Refused(f"`{path}` holds `{foreign[0]}`, which has no place in another norm")
     channels = _channels(old)
     new, what = _MAKERS[target](old, path, channels, shape, groups)
     _carry_over(old, new)

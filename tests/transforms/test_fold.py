@@ -229,6 +229,11 @@ def _shared():
     twice = lambda_of(lambda m, x: m.bn(m.c(x)), c=conv(), bn=BN(4))
     twice.other_name = twice.bn
     yield "norm-registered-under-two-names", twice, image()
+    named = lambda_of(lambda m, x: m.bn(m.second(x)), first=conv(), bn=BN(4))
+    named.second = named.first
+    yield "conv-registered-under-two-names", named, image()
+    siamese = nn.Sequential(conv(), BN(4))
+    yield "siamese-block-called-on-two-halves", lambda_of(lambda m, x: m.b(x[:1]) - m.b(x[1:]), b=siamese), image()
     yield "registration-order-is-not-call-order", lambda_of(lambda m, x: m.bn(m.c(x)), bn=BN(4), c=conv()), image()
     yield (
         "two-convs-then-the-norm-of-the-first",

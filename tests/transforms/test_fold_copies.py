@@ -144,3 +144,11 @@ def test_the_account_is_plain_json():
 def test_unknown_prove_level_is_an_error():
     with pytest.raises(ValueError, match="expected one of"):
         fold(chain(conv(), BN(4)), image().float(), prove="twice")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the folded weights stay on it")
+def test_weights_stay_on_their_device():
+    model = chain(conv(bias=False), BN(4)).cuda()
+    done = fold(model, image().float().cuda(), prove="formula")
+    assert done.model[0].weight.is_cuda and done.model[0].bias.is_cuda and done.proof.holds

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from transform_networks import chain, conv, image, lambda_of, randomise, rows
 
 from normfix.errors import UsageError
@@ -189,6 +191,72 @@ def test_old_checkpoints_move():
 def test_an_unknown_kind_is_an_error():
     with pytest.raises(UsageError, match="no kind of norm"):
         swap(chain(conv(), BN(4)), "spectral")
+
+
+def _parametrized():
+    norm = BN(4)
+    parametrize.register_parametrization(norm, "weight", nn.Softplus())
+    return norm
+
+
+def _with_key_hook():
+    norm = BN(4)
+    norm.register_state_dict_post_hook(lambda *_: None)
+    return norm
+
+
+def _with_a_buffer_of_its_own():
+    norm = BN(4)
+    norm.register_buffer("seen", torch.zeros(1))
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("norm", "to", "options", "reason"),
+    [
+        pytest.param(_parametrized(), "group", {}, "is a ParametrizedBatchNorm2d|is parametrized", id="parametrized"),
+        pytest.param(_with_key_hook(), "group", {}, "hooks on its state dict", id="state-dict-hook"),
+        pytest.param(_with_a_buffer_of_its_own(), "group", {}, "holds `seen`", id="buffer-of-its-own"),
+        pytest.param(BN(4), "group", {"groups": {"other": 2}}, "matches no pattern", id="groups-by-name-forget-it"),
+        pytest.param(BN(4), "group", {"groups": {"*": 3}}, "do not divide", id="groups-do-not-divide"),
+        pytest.param(BN(4), "group", {"groups": lambda channels: 0}, "do not divide", id="no-groups"),
+        pytest.param(nn.BatchNorm1d(36), "instance", {}, "without spatial axes", id="instance-norm-of-rows"),
+        pytest.param(nn.BatchNorm1d(36), "frozen_batch", {}, "does not read images", id="frozen-norm-of-rows"),
+    ],
+)
+def test_what_has_no_safe_swap_says_why(norm, to, options, reason):
+    rowed = isinstance(norm, nn.BatchNorm1d)
+    model = chain(nn.Flatten(1) if rowed else conv(), norm)
+    inputs = X[:, :1] if rowed else X
+    before = copy.deepcopy(model.state_dict())
+    done = swap(model, to, inputs, prove="none", **options)
+    assert done.applied == [] and re.search(reason, done.refused[0].reason), done.refused
+    assert all(torch.equal(value, done.model.state_dict()[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("to", ["group", "instance", "layer", "sync_batch"])
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_dtype_mode_gradients_and_names_are_kept(to, training):
+    model = chain(conv(), BN(4, eps=0.2, momentum=0.3)).double().train(training)
+    model[1].bias.requires_grad_(False)
+    new = swap(model, to, image(), prove="none").model[1]
+    assert new.eps == 0.2 and new.training is training and getattr(new, "momentum", 0.3) in (0.3, 0.1)
+    assert new.weight.requires_grad and not new.bias.requires_grad
+    assert new.weight.dtype == torch.float64 and torch.equal(new.weight, model[1].weight)
+    assert torch.equal(new.bias, model[1].bias)
+
+
+def test_patterns_may_be_several():
+    model = chain(conv(), BN(4), conv(), BN(4), nn.Identity(), BN(4))
+    done = swap(model, "sync_batch", X, where=["1", "5"], prove="none")
+    assert [change.where for change in done.applied] == ["1", "5"] and type(done.model[3]) is BN
+
+
+def test_a_frozen_norm_becomes_a_group_norm_too():
+    pytest.importorskip("timm_shim")
+    frozen = pytest.importorskip("torchvision.ops").FrozenBatchNorm2d(4)
+    done = swap(chain(conv(), frozen), "group", X, groups=2, prove="none")
+    assert type(done.model[1]) is nn.GroupNorm and torch.equal(done.model[1].weight, frozen.weight)
 
 
 @pytest.mark.gpu
