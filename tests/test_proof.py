@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from normfix.errors import UsageError
 from normfix.proof import Proof, verify
+from normfix.proof.copying import copied
 from normfix.proof.inputs import families, smaller
 from normfix.proof.measure import distance, run_float64
 from normfix.transforms import algebra
@@ -373,3 +375,10 @@ def test_the_given_inputs_are_proven_whole_and_others_may_be_cut():
     made = families((torch.zeros(4, 3, 96, 96),), {}, smaller((torch.zeros(4, 3, 96, 96),), {}))
     assert [(f.name, tuple(f.args[0].shape)) for f in made if f.deployable] == [("given", (4, 3, 96, 96))]
     assert {tuple(f.args[0].shape) for f in made[1:]} == {(2, 3, 64, 64), (1, 3, 64, 64)}
+
+
+def test_a_copy_of_an_exported_program_warns_of_nothing() -> None:
+    program = torch.export.export(nn.Linear(2, 3), (torch.randn(4, 2),)).module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copied(program)

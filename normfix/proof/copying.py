@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,4 +17,7 @@ def copied(model: nn.Module) -> nn.Module:
         for value in vars(module).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    return copy.deepcopy(model, memo)
+    with warnings.catch_warnings():
+        # torch warns of how copy.deepcopy rebuilds the tree of an exported program.
+        warnings.simplefilter("ignore", FutureWarning)
+        return copy.deepcopy(model, memo)
