@@ -200,3 +200,8 @@ def test_python_of_a_page_reads_well(page: Path) -> None:
         if block.info == "python" and ">>> " not in block.text:
             ast.parse(block.text)
             assert max(map(len, block.text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_is_shown_is_neither_a_failure_nor_of_one_machine(page: Path) -> None:
+    assert not re.findall(r"/root/|/home/|/tmp/|site-packages/|Warning:|normfix failed on", body(page))
