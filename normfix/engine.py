@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 
 from normfix.findings import Abstention, Finding, Problem, Report, Severity, place
@@ -100,7 +100,9 @@ class Check:
         return all(_stand_in(text, words) for words in self.words)
 
 
+@lru_cache(maxsize=64)
 def _stand_in(text: str, words: Words) -> bool:
+    """Asked before a file is parsed, and again before the check runs."""
     if isinstance(words, str):
         return any(word in text for word in words.split("|"))
     return bool(words(text)) if callable(words) else words.search(text) is not None

@@ -145,6 +145,8 @@ class Script:
     """One for each module class and each container built outside one. Built by `readers/source.py`."""
     sibling: Callable[[str], Script | None] = field(default=lambda name: None)
     """The script behind a dotted name, as `resolve` gives it, when a file beside this one defines that name."""
+    text_beside: Callable[[str], str | None] = field(default=lambda name: None)
+    """The text of that script, which need not be parsed for it."""
     _lines: list[str] | None = field(default=None, repr=False)
 
     @cached_property
@@ -155,6 +157,14 @@ class Script:
     def parents(self) -> Parents:
         """What each node stands in. The first question costs a walk over the whole tree."""
         return self._index[1]
+
+    def discard(self) -> None:
+        """Take the tree apart, once nothing is asked any more: what refers to parts of it would keep it in memory."""
+        for nodes in self.statements.values():
+            for node in nodes:
+                vars(node).clear()
+        vars(self).pop("_index", None)
+        self.around.clear()
 
     def of_type(self, kind: type[N]) -> Sequence[N]:
         """Every node of exactly this type, in the order of the source; the first one but a statement costs a walk."""

@@ -31,7 +31,7 @@ BLOCKS = [
     ],
 )
 def test_files_that_cannot_hold_a_misuse_are_left_alone(text: str) -> None:
-    assert not may_misuse(text, EVERYTHING)
+    assert not may_misuse(text, EVERYTHING, "a.py", None)
 
 
 def test_a_comment_may_be_useless_anywhere() -> None:
@@ -53,4 +53,4 @@ def test_a_folder_is_not_parsed_for_files_that_cannot_hold_a_misuse(tmp_path: Pa
 
 @pytest.mark.parametrize("text", BLOCKS)
 def test_what_pages_show_to_be_bad_is_looked_at(text: str) -> None:
-    assert may_misuse(text, EVERYTHING)
+    assert may_misuse(text, EVERYTHING, "a.py", None)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 
 from normfix.checks._exports import construction, fresh, is_pretrained, keeper, loads_weights
 from normfix.graph import Undecided
@@ -125,13 +126,12 @@ def _scope_node(script: Script, call: ast.Call) -> ast.AST:
 def _may_be_network(script: Script, scope: Scope, name: str) -> bool:
     if name.startswith("self."):
         return any(name in one.bound for one in scopes(script).values())
-    return name not in script.imports and name != "self" and "." not in name and not _is_defined(script, name)
+    return name not in script.imports and name != "self" and "." not in name and name not in _defined(script)
 
 
-def _is_defined(script: Script, name: str) -> bool:
-    return any(
-        getattr(node, "name", "") == name for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))
-    )
+@lru_cache(maxsize=1)
+def _defined(script: Script) -> frozenset[str]:
+    return frozenset(node.name for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS)))
 
 
 def _is_idle(script: Script, scope: Scope, call: ast.Call) -> bool:

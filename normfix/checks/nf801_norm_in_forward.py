@@ -16,12 +16,22 @@ KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 
-@on_node(RULE, ast.Call, words=("Norm|Dropout",))
-def norm_in_forward(node: ast.Call, facts: Facts) -> Iterator[Problem]:
-    """A norm constructor in the forward pass of a module class, unless it is built once and kept."""
+@on_node(RULE, ast.ClassDef, words=("Norm|Dropout", "forward|__call__"))
+def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Undecided]:
+    """Norm constructors in the forward pass of a module class, unless they are built once and kept."""
     script = facts.script
-    kind = layer_kind(script, node) if script is not None else ""
-    if script is None or kind not in KINDS or not _in_forward(script, node) or _is_kept(script, node):
+    if script is None:
+        return
+    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name in ("forward", "__call__")]
+    for call in (one for method in methods for part in method.body for one in walk(part) if isinstance(one, ast.Call)):
+        try:
+            yield from _judged(script, call, layer_kind(script, call))
+        except Undecided as undecided:
+            yield undecided
+
+
+def _judged(script: Script, node: ast.Call, kind: str) -> Iterator[Problem]:
+    if kind not in KINDS or not _in_forward(script, node) or _is_kept(script, node):
         return
     dropout = kind in vocabulary.DROPOUTS
     if dropout and _follows_mode(script, node):

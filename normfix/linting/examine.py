@@ -64,7 +64,7 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
     from normfix.readers.source import graphs
 
     try:
-        if not may_misuse(text, plan) and not path.endswith(".ipynb"):
+        if not may_misuse(text, plan, path, siblings) and not path.endswith(".ipynb"):
             if plan.named:
                 scripts.parse(text)
             return Report()
@@ -73,12 +73,15 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
         return _unreadable(path, f"cannot be parsed: {error.msg}", plan, error.lineno, error.offset)
     except ValueError as error:
         return _unreadable(path, f"cannot be parsed: {error}", plan)
-    if siblings is not None:
-        siblings.attach(script)
-    script.graphs = graphs(script)
-    report = _run(script, plan)
-    report.norms, report.decided = _count_norms(script.graphs)
-    return report
+    try:
+        if siblings is not None:
+            siblings.attach(script)
+        script.graphs = graphs(script)
+        report = _run(script, plan)
+        report.norms, report.decided = _count_norms(script.graphs)
+        return report
+    finally:
+        script.discard()
 
 
 def _run(script: Script, plan: Plan) -> Report:

@@ -147,10 +147,10 @@ def _serve(pipe: Connection, make_work: Callable[[], Work]) -> None:
 class Uncollected:
     """Syntax trees are many small objects that live as long as their file: the garbage collector only gets in the way.
 
-    It is off inside, and runs once for every few megabytes of source.
+    It is off inside, and runs once for every few megabytes of source: a script takes its tree apart itself.
     """
 
-    BYTES = 4_000_000
+    BYTES = 16_000_000
 
     def __enter__(self) -> Uncollected:
         self._enabled = gc.isenabled()

@@ -6,9 +6,13 @@ at layer graphs share those of `readers/naming.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
 from normfix import engine
 from normfix.lazy import pattern
-from normfix.readers.naming import names_norm, says_norm
+from normfix.readers.naming import matters_beside, may_matter_beside, names_norm, says_norm
+from normfix.readers.siblings import Siblings, imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,18 +20,35 @@ if TYPE_CHECKING:
 
 WORDS = ("torch", "lightning", ".eval", ".train", "timm", "ignite", "accelerate")
 """One of these stands in every file that builds, trains, evaluates or exports a network."""
-_IMPORT = pattern(r"(?m)^[ \t]*(?:from[ \t]+(?!torch|numpy|typing|collections|transformers)|import[ \t].*\.)[.\w]+")
-"""An import of what may stand in a file beside this one."""
 _SUPPRESSION = pattern(r"(?i)normfix\s*:\s*noqa|noqa\s*:[^\n\r]*(?:nf|[a-z]-[a-z])")
 
 
-def may_misuse(text: str, plan: Plan) -> bool:
+def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> bool:
     """Can a source rule fire on this text, or a comment in it be useless."""
     if "noqa" in text.lower() and _SUPPRESSION.search(text):
         return True
     if not any(word in text for word in WORDS):
         return False
-    if names_norm(text) or (says_norm(text) and _IMPORT.search(text)):
+    if names_norm(text) or (siblings is not None and says_norm(text) and _imports_norm(text, path, siblings)):
         return True
-    own = [check for check in engine.checks() if check.rule.code in plan.codes and check.subject in ("script", "node")]
-    return any(check.may_find(text, plan.options) for check in own)
+    return any(check.may_find(text, plan.options) for check in _by_cost() if check.rule.code in plan.codes)
+
+
+@cache
+def _by_cost() -> Sequence[engine.Check]:
+    """The checks that look at a source itself; those whose words are words first, those that ask more last."""
+    own = [check for check in engine.checks() if check.subject in ("script", "node") and "source" in check.rule.readers]
+    return sorted(own, key=lambda check: max((_cost(words) for words in check.words), default=0))
+
+
+def _cost(words: engine.Words) -> int:
+    return 0 if isinstance(words, str) else 2 if callable(words) else 1
+
+
+def _imports_norm(text: str, path: str, siblings: Siblings) -> bool:
+    """Is anything imported from a file beside this one that holds a norm which matters here."""
+    for dotted in sorted({dotted for _, dotted in imported(text)}) if may_matter_beside(text) else ():
+        found = siblings.text(path, dotted) or siblings.module(path, dotted)
+        if found is not None and matters_beside(text, found):
+            return True
+    return False

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _CLASSES = "BatchNorm InstanceNorm GroupNorm LayerNorm RMSNorm RmsNorm SwitchNorm LocalResponseNorm CrossMapLRN".split()
 _FUNCTIONS = "batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm".split()
+_CANCELLING = ("BatchNorm", "InstanceNorm", "GroupNorm", "batch_norm", "instance_norm", "group_norm")
+_PRODUCER = pattern(r"(?:Conv(?:Transpose)?[123]d|Linear)\b")
 _PROBE = pattern(r"isinstance\([^()]*(?:\([^()]*\)[^()]*)?\)")
 """A question about a norm, which builds none."""
 _PART = pattern(r"[\"'}]Norm")
@@ -32,6 +34,25 @@ def names_norm(text: str) -> bool:
 def says_norm(text: str) -> bool:
     """Is there anything about norms in this code, names of its own included."""
     return _NORM.search(text) is not None
+
+
+def depends_on_other_uses(text: str) -> bool:
+    """May a norm named here be judged by other uses of the same code: it cancels a bias, or has twins that differ."""
+    return "RMSNorm" in text or any(stem in text for stem in _CANCELLING)
+
+
+def may_matter_beside(text: str) -> bool:
+    """Can a norm in another file tell something of this one: of the biases, or the weights, that it takes away.
+
+    What else there is to say of a norm is said where it is constructed.
+    """
+    return _PRODUCER.search(text) is not None
+
+
+def matters_beside(text: str, other: str) -> bool:
+    """Does a norm in that other file."""
+    taken = any(stem in other for stem in _CANCELLING)
+    return taken or (("weight_norm" in text or "spectral_norm" in text) and names_norm(other))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
+from normfix.lazy import pattern
 from normfix.readers import scripts
 from normfix.script import Script
 
@@ -12,6 +13,11 @@ FOREIGN = frozenset({"torch", "torchvision", "timm", "numpy", "transformers", "t
 """Packages that no file beside a source stands for."""
 _DEPTH = 4
 """How many re-exports are followed."""
+_IMPORT = pattern(
+    r"(?m)^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]*(\((?:[^)#]|#.*)*\)|(?:[^\n#;\\]|\\\r?\n)*)"
+    r"|^[ \t]*import[ \t]+([^\n#;]+)"
+)
+_COMMENT = pattern("#.*")
 
 
 class Siblings:
@@ -21,12 +27,54 @@ class Siblings:
         self._asked: dict[str, dict[str, None]] = {}
         """By file, the paths that were looked at for it."""
         self._scripts: dict[str, Script | None] = {}
+        self._texts: dict[str, str | None] = {}
+        """What is in a file, after a line break."""
+        self._names: dict[str, dict[str, str]] = {}
         self._size = size
 
     def attach(self, script: Script) -> Script:
         """The same script, its `sibling` answered from here."""
         script.sibling = self.finder(script.path)
+        script.text_beside = lambda name: self.text(script.path, name)
         return script
+
+    def text(self, path: str, name: str, depth: int = _DEPTH) -> str | None:
+        """The text of the script that `finder` would give, found without parsing."""
+        level, steps, last = _taken_apart(name)
+        if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
+            return None
+        for candidate in _candidates(path, level, steps):
+            self._asked.setdefault(path, {})[candidate] = None
+            found = self._read_text(candidate)
+            if found is None:
+                continue
+            if last in found and _defines(found, last):
+                return found
+            meaning = self._imported(candidate, found).get(last) if last in found else None
+            return self.text(candidate, meaning, depth - 1) if meaning else None
+        return None
+
+    def module(self, path: str, name: str) -> str | None:
+        """The text of the module of this dotted name."""
+        level, steps, last = _taken_apart(name)
+        if not level and (steps or [last])[0] in FOREIGN:
+            return None
+        texts = (self._read_text(candidate) for candidate in _candidates(path, level, [*steps, last]))
+        return next((text for text in texts if text is not None), None)
+
+    def _imported(self, path: str, text: str) -> dict[str, str]:
+        if path not in self._names:
+            self._names[path] = dict(imported(text))
+        return self._names[path]
+
+    def _read_text(self, path: str) -> str | None:
+        if path not in self._texts:
+            try:
+                with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - pathlib costs 5 ms at start-up
+                    self._texts[path] = f"\n{file.read()}"
+            except (OSError, ValueError):
+                self._texts[path] = None
+        return self._texts[path]
 
     def used(self, path: str) -> list[str]:
         """The paths, also of files that do not exist, that answers for the file at `path` depended on."""
@@ -44,8 +92,7 @@ class Siblings:
         return lambda name: self._find(path, name, _DEPTH)
 
     def _find(self, path: str, name: str, depth: int) -> Script | None:
-        *steps, last = name.lstrip(".").split(".")
-        level = len(name) - len(name.lstrip("."))
+        level, steps, last = _taken_apart(name)
         if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
             return None
         for candidate in _candidates(path, level, steps):
@@ -75,6 +122,34 @@ class Siblings:
         if len(self._scripts) > self._size:
             del self._scripts[next(iter(self._scripts))]
         return found
+
+
+def imported(text: str) -> Iterator[tuple[str, str]]:
+    """What the import statements of a text bind, and what that stands for; of two of one name the last."""
+    for module, names, modules in _IMPORT.findall(text):
+        for part in _COMMENT.sub("", (names or modules).strip("()\\ \t")).split(","):
+            words = part.replace("\\", " ").strip("() \t\r\n").split()
+            if words and not module:
+                yield words[-1], words[0]
+            elif words:
+                yield words[-1], f"{module}{'' if module.endswith('.') else '.'}{words[0]}"
+
+
+def _defines(text: str, name: str) -> bool:
+    """Does a text hold a class or a function of this name at the top level."""
+    for head in (f"\nclass {name}", f"\ndef {name}", f"\nasync def {name}"):
+        start = text.find(head)
+        while start >= 0:
+            if not text[start + len(head) : start + len(head) + 1].isidentifier():
+                return True
+            start = text.find(head, start + 1)
+    return False
+
+
+def _taken_apart(name: str) -> tuple[int, list[str], str]:
+    """The dots before a dotted name, the modules, and the last part."""
+    *steps, last = name.lstrip(".").split(".")
+    return len(name) - len(name.lstrip(".")), steps, last
 
 
 def _candidates(path: str, level: int, steps: list[str]) -> Iterator[str]:

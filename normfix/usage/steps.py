@@ -162,11 +162,12 @@ def scope_of(script: Script, node: ast.AST) -> Scope:
 
 def home(script: Script, node: ast.AST) -> Function | ast.Module:
     """The function in whose body a node stands (decorators and defaults are outside of it), or the module."""
-    child, parent = node, script.parents.get(node)
+    parents = script.around if node in script.around else script.parents
+    child, parent = node, parents.get(node)
     while parent is not None:
         if isinstance(parent, FUNCTIONS) and child is not parent.args and child not in parent.decorator_list:
             return parent
-        child, parent = parent, script.parents.get(parent)
+        child, parent = parent, parents.get(parent)
     return script.tree
 
 
@@ -229,7 +230,8 @@ def gradless(script: Script, node: ast.AST) -> bool:
 def gradless_scopes(script: Script) -> list[ast.AST]:
     """The functions (and the module) that switch gradients off, in part or as a whole."""
     blocks: list[ast.With | ast.AsyncWith] = [*script.of_type(ast.With), *script.of_type(ast.AsyncWith)]
-    found: list[ast.AST] = [home(script, one) for one in calls_of(script, "set_grad_enabled")]
+    switches = calls_of(script, "set_grad_enabled") if "set_grad_enabled" in script.text else ()
+    found: list[ast.AST] = [home(script, one) for one in switches]
     found += [home(script, one) for one in blocks if any(_is_gradless(script, item.context_expr) for item in one.items)]
     found += [one for one in functions(script) if any(_is_gradless(script, by) for by in one.decorator_list)]
     return list(dict.fromkeys(found))

@@ -1,0 +1,92 @@
+"""What is not followed: definitions that lead to no norm, files beside that hold none that matters."""
+
+from pathlib import Path
+
+import pytest
+
+from normfix.readers import scripts
+from normfix.readers.naming import names_norm
+from normfix.readers.reaching import Reach, definitions
+from normfix.readers.siblings import Siblings, imported
+
+HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import BatchNorm2d as BN\nfrom .blocks import Block, normed\n"
+
+
+def read(body: str, path: str = "m.py") -> set[str]:
+    """The names of the definitions whose graphs are built."""
+    script = Siblings().attach(scripts.read(HEAD + body, path))
+    found = definitions(script)
+    return {node.name for node in Reach(script, found).worth_reading(found, found)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("isinstance(m, (nn.LayerNorm, nn.BatchNorm2d))", id="a question"),
+        pytest.param("self.norm = MyLayerNorm(8)", id="a class of its own"),
+        pytest.param("self.layer_norm(x) + config.layer_norm_eps", id="an attribute"),
+        pytest.param("F.normalize(kaiming_normal_(x)).norm()", id="another norm"),
+    ],
+)
+def test_what_names_no_norm(text: str) -> None:
+    assert not names_norm(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("nn.LazyBatchNorm3d()", id="lazy"),
+        pytest.param("timm.layers.LayerNorm2dFp32(8)", id="timm"),
+        pytest.param("F.layer_norm(x, (8,))", id="functional"),
+        pytest.param("getattr(nn, f'{kind}Norm2d')", id="the end of a name"),
+        pytest.param("getattr(nn, f'BatchNorm{rank}d')", id="the beginning of a name"),
+        pytest.param("isinstance(m, nn.Conv2d) and nn.GroupNorm(4, 8)", id="beside a question"),
+    ],
+)
+def test_what_names_one(text: str) -> None:
+    assert names_norm(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param("class A:\n  x = nn.Conv2d\n", set(), id="no norm"),
+        pytest.param("class A:\n  x = BN(8)\n", {"A"}, id="under another name"),
+        pytest.param("class B:\n  x = BN(8)\nclass A:\n  y = B()\nclass C:\n  z = A()\n", {"A", "B", "C"}, id="shared"),
+        pytest.param(
+            "def f():\n  return g()\ndef g():\n  return BN(8)\nclass A:\n  x = f()\n", {"A", "f", "g"}, id="calls"
+        ),
+        pytest.param("class B:\n  x = BN(8)\nclass A(B):\n  pass\n", {"A", "B"}, id="base class"),
+        pytest.param("KINDS = {'b': BN}\nclass A:\n  x = KINDS['b'](8)\n", {"A"}, id="a table at the top level"),
+        pytest.param(
+            "class P:\n  x = nn.Conv2d(8, 8, 1)\nclass A:\n  y = P(), BN(8)\nclass C:\n  z = P()\n",
+            {"A", "C", "P"},
+            id="another use of a block that a norm follows",
+        ),
+    ],
+)
+def test_definitions_that_lead_to_a_norm(body: str, expected: set[str]) -> None:
+    assert read(body) == expected
+
+
+def test_objects_are_followed_one_deep() -> None:
+    text = "from torch import nn\nclass B:\n  x = nn.LayerNorm(8)\nclass A:\n  y = B()\nclass C:\n  z = A()\n"
+    script = scripts.read(text, "m.py")
+    found = definitions(script)
+    assert {node.name for node in Reach(script, found).worth_reading(found, found)} == {"A", "B"}
+
+
+def test_a_block_of_a_file_beside_matters_after_a_layer_with_a_bias(tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").write_text("from torch import nn\nclass Block:\n  x = nn.BatchNorm2d(8)\n")
+    path = str(tmp_path / "m.py")
+    assert read("class A:\n  x = nn.Conv2d(8, 8, 1), Block()\n", path) == {"A"}
+    assert read("class A:\n  x = nn.ReLU(), Block()\n", path) == set()
+    assert read("class A(Block):\n  x = nn.Conv2d(8, 8, 1)\n", path) == set()
+
+
+def test_import_statements_are_read_off_the_text() -> None:
+    text = "from . import a, b as c\nfrom .d import (\n  e,  # (not) f\n  g as h,\n)\nimport i.j as k, l\n"
+    text += "from m import n, \\\n  o\n"
+    assert dict(imported(text)) == {
+        "a": ".a", "c": ".b", "e": ".d.e", "h": ".d.g", "k": "i.j", "l": "l", "n": "m.n", "o": "m.o"
+    }  # fmt: skip
