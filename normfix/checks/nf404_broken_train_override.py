@@ -75,7 +75,15 @@ def _fault(script: Script, owner: ast.ClassDef, method: ast.FunctionDef) -> str:
     if required == 2 or spec.vararg is not None:
         return ""
     mode = positional[1].arg
+    if not _may_be_mode(positional[1], spec.defaults[0]) and "super" not in ast.unparse(method):
+        return f"takes `{mode}` and no mode, but `eval()` calls `self.train(False)`: it would run with that instead"
     return _lost_mode(method, mode) or _lost_self(method)
+
+
+def _may_be_mode(parameter: ast.arg, default: ast.expr) -> bool:
+    named = "mode" in parameter.arg.lower() or "train" in parameter.arg.lower()
+    typed = dotted(parameter.annotation) == "bool"
+    return named or typed or (isinstance(default, ast.Constant) and type(default.value) is bool)
 
 
 def _lost_mode(method: ast.FunctionDef, mode: str) -> str:

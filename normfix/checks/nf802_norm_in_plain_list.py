@@ -151,7 +151,22 @@ def _registered(methods: list[Scope]) -> set[str]:
     for call in (one for method in methods for one in method.calls):
         if dotted(call.func).rpartition(".")[2] in REGISTRARS or "super()" in ast.unparse(call.func):
             found |= {dotted(part) for one in (*call.args, *call.keywords) for part in walk(one)}
-    return found
+    return found | {name for method in methods for name in _taken_apart(method)}
+
+
+def _taken_apart(method: Scope) -> Iterator[str]:
+    """Containers whose parts are attributes too: `self.first = self.convs[0]`, `self.a, self.b = pair`."""
+    for one in walk(method.node):
+        if isinstance(one, ast.Assign) and any(dotted(part).startswith("self.") for part in _targets(one)):
+            if isinstance(one.value, ast.Subscript):
+                yield dotted(one.value.value)
+            elif isinstance(one.targets[0], ast.Tuple):
+                yield dotted(one.value)
+
+
+def _targets(assign: ast.Assign) -> Iterator[ast.expr]:
+    for target in assign.targets:
+        yield from target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
 
 
 def _registers_itself(methods: list[Scope]) -> bool:

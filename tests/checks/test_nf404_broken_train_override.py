@@ -97,3 +97,10 @@ def test_a_return_on_the_way_is_left_to_its_author() -> None:
         "def train(self, mode=True):\n    super().train(mode)\n    if mode:\n        return\n    self.bn.eval()"
     )
     assert fixed(rule, text) == text and report(rule, text).findings
+
+
+def test_a_trainer_that_is_a_module_takes_no_mode() -> None:
+    text = method("def train(self, log_fn=print):  # here\n    while self.steps:\n        log_fn(self.train_step())")
+    fires(rule, text, "error")
+    (finding,) = report(rule, text).findings
+    assert "takes `log_fn` and no mode" in finding.message

@@ -40,6 +40,14 @@ def init(text: str, base: str = "nn.Module") -> str:
         pytest.param(init("self.losses = [nn.MSELoss(), nn.L1Loss()]"), id="losses have no state"),
         pytest.param(init("self.acts = [nn.ReLU(), nn.Tanh()]"), id="activations have no state"),
         pytest.param(init("self.widths = [8, 16]"), id="numbers"),
+        pytest.param(
+            init("self.convs = [nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 1)]\nself.first = self.convs[n % 2]\n"
+                 "self.second = self.convs[(n + 1) % 2]"),
+            id="its parts are attributes too",
+        ),
+        pytest.param(
+            init("self.pair = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]\nself.a, self.b = self.pair"), id="taken apart"
+        ),
         pytest.param(init("self.kinds = [nn.BatchNorm2d, nn.GroupNorm]"), id="classes, not layers"),
         pytest.param(init("self.norms = norms"), id="a parameter"),
         pytest.param(init("self.hidden = [nn.Sequential(nn.Linear(8, 8))]"), id="one module hidden on purpose"),
