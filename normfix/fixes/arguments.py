@@ -34,7 +34,8 @@ def set_argument(source: Source, remedy: SetArgument) -> Plan:
     if position is not None:
         return _replaced(source, _positional(call, position), value, remedy.value)
     for options in (one.value for one in call.keywords if one.arg is None):
-        if not _lacks(source, options, remedy.name):
+        held = option_names(source, options)
+        if held is None or remedy.name in held:
             raise Refused(f"`**{ast.unparse(options)}` may hold `{remedy.name}` already")
     outline = Outline(source, call)
     stars = [argument.star for argument in outline.call.args]
@@ -134,21 +135,23 @@ def _position(call: ast.Call, name: str) -> int | None:
     return names.index(name) if name in names and names.index(name) < len(call.args) else None
 
 
-def _lacks(source: Source, options: ast.expr, name: str) -> bool:
-    """Is it certain that these options do not hold the name: a dict that is written out, wherever it is assigned."""
+def option_names(source: Source, options: ast.expr) -> frozenset[str] | None:
+    """What `**options` pass, where that is written out as a dict, here or where the name is assigned; else None."""
     if isinstance(options, ast.Dict):
-        return all(isinstance(key, ast.Constant) and key.value != name for key in options.keys)
+        keys = [key.value if isinstance(key, ast.Constant) else None for key in options.keys]
+        return frozenset(map(str, keys)) if None not in keys else None
     if isinstance(options, ast.Call):
-        built = isinstance(options.func, ast.Name) and options.func.id == "dict" and not options.args
-        return built and all(one.arg not in (None, name) for one in options.keywords)
+        names = [one.arg for one in options.keywords]
+        plain = isinstance(options.func, ast.Name) and options.func.id == "dict" and not options.args
+        return frozenset(map(str, names)) if plain and None not in names else None
     if not isinstance(options, ast.Name):
-        return False
-    named = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == options.id]
-    parents = [source.places[node][0] for node in named if not isinstance(source.places[node][0], ast.keyword)]
-    return bool(parents) and all(
-        isinstance(one, ast.Assign) and isinstance(one.value, (ast.Dict, ast.Call)) and _lacks(source, one.value, name)
-        for one in parents
-    )
+        return None
+    same = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == options.id]
+    parents = [source.places[node][0] for node in same if not isinstance(source.places[node][0], ast.keyword)]
+    if not parents or not all(isinstance(one, ast.Assign) and not isinstance(one.value, ast.Name) for one in parents):
+        return None
+    held = [option_names(source, one.value) for one in parents if isinstance(one, ast.Assign)]
+    return frozenset().union(*(one for one in held if one is not None)) if None not in held else None
 
 
 def _positional(call: ast.Call, position: int) -> ast.expr:

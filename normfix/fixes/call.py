@@ -8,18 +8,23 @@ from collections.abc import Mapping, Sequence
 import libcst as cst
 
 from normfix.fixes import layout
-from normfix.fixes.arguments import Outline
+from normfix.fixes.arguments import Outline, option_names
 from normfix.fixes.plan import Edit, Plan
 from normfix.fixes.source import Refused, Source, expression
 from normfix.vocabulary import positional
 
 
 class CallRewrite:
-    """Starts as the call is; raises `Refused` for starred arguments, which may hold anything."""
+    """Starts as the call is; raises `Refused` for starred arguments, which may hold anything.
+
+    Options (`**dd`) whose names are known are kept as they are, under the name `**`.
+    """
 
     def __init__(self, source: Source, call: ast.Call) -> None:
-        if any(isinstance(one, ast.Starred) for one in call.args) or any(one.arg is None for one in call.keywords):
+        held = [option_names(source, one.value) for one in call.keywords if one.arg is None]
+        if any(isinstance(one, ast.Starred) for one in call.args) or None in held:
             raise Refused("its starred arguments may hold anything")
+        self.options = frozenset().union(*(one for one in held if one is not None))
         self._source, self._call = source, call
         self._outline = Outline(source, call)
         self._text = self._outline.call
@@ -27,7 +32,7 @@ class CallRewrite:
         self._callee: str | None = None
         self._values: list[tuple[str | None, ast.expr]] = [
             *((None, one) for one in call.args),
-            *((one.arg, one.value) for one in call.keywords),
+            *((one.arg or "**", one.value) for one in call.keywords),
         ]
 
     def named(self, kind: str) -> list[tuple[str, ast.expr]]:
@@ -41,8 +46,12 @@ class CallRewrite:
         """Keep the arguments of these names, under their new ones; the others go.
 
         An argument that would not stand at its place in `order`, the positional parameters of the new function, is
-        named.
+        named. Raises `Refused` for options that the new function does not take.
         """
+        lost = sorted(one for one in self.options if names.get(one) != one)
+        if lost:
+            raise Refused(f"its options hold `{lost[0]}`, which the new norm does not take")
+        names = {**names, "**": "**"}
         given = self.named(kind)
         for index in reversed(range(len(given))):
             if given[index][0] not in names:
@@ -56,6 +65,8 @@ class CallRewrite:
         del self._values[index]
 
     def name(self, index: int, name: str) -> None:
+        if name == "**":
+            return
         arguments = list(self._text.args)
         equal = arguments[index].equal if arguments[index].keyword is not None else self._equal
         arguments[index] = arguments[index].with_changes(keyword=cst.Name(name), equal=equal)
@@ -88,6 +99,7 @@ class CallRewrite:
             if self._callee is not None:
                 call.func = expression(self._callee)
             call.args = [value for name, value in self._values if name is None]
-            call.keywords = [ast.keyword(name, value) for name, value in self._values if name is not None]
+            named = [(name, value) for name, value in self._values if name is not None]
+            call.keywords = [ast.keyword(None if name == "**" else name, value) for name, value in named]
 
         return Plan(edits, intend)

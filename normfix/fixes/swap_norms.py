@@ -91,7 +91,7 @@ class Swap:
             rewrite.keep(name, self.target.keeps, positional(new)[grouped:])
             if grouped:
                 rewrite.prepend(self._groups(width, name))
-        if self.kind == "instance" and "affine" not in arguments:
+        if self.kind == "instance" and "affine" not in {*arguments, *rewrite.options}:
             rewrite.append("affine", "True")
         rewrite.callee(text)
         self.support.swapped.add(callee)
@@ -119,6 +119,8 @@ class Swap:
         if len(partial.args) > 1:
             raise Refused(f"`partial` is given positional arguments for `{name}`")
         rewrite = CallRewrite(self.source, partial)
+        if any(one.arg is None for one in partial.keywords):
+            raise Refused("its starred arguments may hold anything")
         for index in reversed(range(len(partial.keywords))):
             if partial.keywords[index].arg not in self.target.keeps:
                 rewrite.remove(index + 1)

@@ -44,7 +44,7 @@ def programs(draw: st.DrawFn) -> str:
     first = len(arguments)
     arguments += [f"{name}{draw(space)}={draw(space)}{draw(values(newline))}" for name in draw(_keywords())]
     if draw(st.booleans()):
-        arguments.insert(draw(st.integers(first, len(arguments))), f"**{draw(space)}options")
+        arguments.insert(draw(st.integers(first, len(arguments))), f"**{draw(space)}{{'b': 1}}")
     listed = ",".join(f"{draw(space)}{argument}{draw(space)}" for argument in arguments)
     comma = draw(st.sampled_from(["", ","])) + draw(space)
     call = f"nn.Conv2d{draw(st.sampled_from(['', ' ', '  ']))}({listed}{comma})"

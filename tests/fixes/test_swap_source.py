@@ -126,6 +126,26 @@ def test_a_constructor_is_swapped_in_its_own_layout(tmp_path: Path, old: str, ki
     assert not result.refused and len(result.applied) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("group", "nn.GroupNorm(_groups(c), c, **dd)"),
+        ("instance", "nn.InstanceNorm2d(c, **dd, affine=True)"),
+        ("layer", "nn.GroupNorm(1, c, **dd)"),
+    ],
+)
+def test_options_that_are_written_out_stay(tmp_path: Path, kind: str, expected: str) -> None:
+    options = "dd = {'device': device, 'dtype': dtype}"
+    text = f"{HEAD}def f(c, device, dtype):\n    {options}\n    return nn.BatchNorm2d(c, **dd)\n"
+    result = swapped(tmp_path, text, kind)
+    assert result.new.endswith(f"    return {expected}\n") and not result.refused
+
+
+def test_options_that_the_new_norm_does_not_take_are_named(tmp_path: Path) -> None:
+    [refusal] = swapped(tmp_path, f"{HEAD}x = nn.BatchNorm2d(8, **{{'momentum': 0.01}})\n").refused
+    assert "its options hold `momentum`" in refusal.reason
+
+
 def test_what_reads_running_statistics_is_named(tmp_path: Path) -> None:
     text = f"{HEAD}bn = nn.BatchNorm2d(8)\n\n\ndef fuse(layer):\n    return layer.running_var + 1\n"
     [refusal] = swapped(tmp_path, text).refused
