@@ -91,3 +91,8 @@ def test_a_bias_that_the_forward_reads_itself_is_not_redundant():
             return self.bn(self.conv(x)), self.conv.bias.abs().sum()
 
     assert normfix.check(Penalised(), torch.randn(2, 3, 8, 8), select=["NF301"]).findings == []
+
+
+def test_what_a_failure_names_is_a_line_of_the_user():
+    (failure,) = normfix.check(net(), torch.randn(2, 4, 8, 8)).errors
+    assert " at model.py:" not in failure.reason

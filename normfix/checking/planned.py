@@ -118,10 +118,17 @@ def _serve(pipe: Connection, model: Model, selection: Selection) -> None:
     _limit(model.memory)
     try:
         pipe.send(check_one(model, selection))
-    except UsageError as error:
-        pipe.send(str(error))
-    except MemoryError:
-        pipe.send(f"it needs more than {model.memory:g} GiB of memory")
+    except (UsageError, MemoryError) as error:
+        pipe.send(f"it needs more than {model.memory:g} GiB of memory" if _is_out_of_memory(error) else str(error))
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Is a lack of memory the error, or its cause: torch has no exception of its own for it."""
+    while error is not None:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _limit(gib: float) -> None:

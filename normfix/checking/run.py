@@ -51,11 +51,7 @@ def check(
 
 def check_captured(captured: Capture, facts: Facts, checks: Sequence[Check]) -> Report:
     """`check` for a model that was captured already. Raises UsageError for one whose layers cannot be seen."""
-    import torch
-
-    if isinstance(captured.model, torch.jit.ScriptModule):
-        kind = type(captured.model).__name__
-        raise UsageError(f"cannot check `{kind}`: a TorchScript module hides its layers; pass the model it was made of")
+    require_python(captured)
     facts = replace(facts, path=facts.path or captured.graph.name)
     report = check_graphs([captured.graph], facts, checks)
     if captured.broken and not any(finding.severity is Severity.ERROR for finding in report.findings):
@@ -106,6 +102,15 @@ def file_graphs(path: str, shapes: Sequence[Sequence[int]] = ()) -> list[LayerGr
 
         return checkpoint.read(path)
     raise UsageError(f"cannot check `{path}` as a file: load the model and pass it to `normfix.check`")
+
+
+def require_python(captured: Capture) -> None:
+    """Raises UsageError for a model whose code is no longer Python."""
+    import torch
+
+    if isinstance(captured.model, torch.jit.ScriptModule):
+        kind = type(captured.model).__name__
+        raise UsageError(f"cannot check `{kind}`: a TorchScript module hides its layers; pass the model it was made of")
 
 
 def check_graphs(graphs: Sequence[LayerGraph], facts: Facts, checks: Sequence[Check]) -> Report:

@@ -48,13 +48,15 @@ def _read(arguments: argparse.Namespace) -> tuple[list[LayerGraph], dict[str, st
         from normfix.checking.run import file_graphs
 
         return file_graphs(arguments.target, [one.shape for one in inputs]), None
+    from normfix.checking.run import require_python
     from normfix.readers.model import capture
     from normfix.transforms.foldable import foldable
 
     model = load(arguments.target, check.keywords(arguments.kwargs))
-    graph = capture(model, inputs or None).graph
+    captured = capture(model, inputs or None)
+    require_python(captured)
     folding, _ = foldable(model, inputs) if inputs else ({}, "")
-    return [graph], folding or None
+    return [captured.graph], folding or None
 
 
 def _write_json(rows: list[dict[str, object]], notes: list[str]) -> None:

@@ -7,6 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,13 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     require_safetensors(path)
     # The header is read at once, not name by name.
     header = _header(path)
-    return {name: _lazy(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
+    opened = cache(partial(_open, path))
+    return {name: _lazy(opened, name, entry) for name, entry in header.items() if name != "__metadata__"}
+
+
+def _open(path: Path) -> Any:
+    """The file for its tensors. Opening it reads the whole header, so that one does for all of them."""
+    return safe_open(path, framework="pt").__enter__()  # it is mapped, and let go with the graph
 
 
 def require_safetensors(path: Path) -> None:
@@ -78,13 +85,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def _lazy(path: Path, name: str, entry: Mapping[str, Any]) -> Tensor:
+def _lazy(opened: Callable[[], Any], name: str, entry: Mapping[str, Any]) -> Tensor:
     """One tensor of a safetensors file: shape and dtype from its header, elements on demand."""
 
     def values() -> list[float]:
-        with safe_open(path, framework="pt") as file:
-            plain: list[float] = file.get_tensor(name).to(torch.float64).flatten().tolist()
-            return plain
+        plain: list[float] = opened().get_tensor(name).to(torch.float64).flatten().tolist()
+        return plain
 
     dtype = str(entry["dtype"])
     return Tensor(tuple(entry["shape"]), _DTYPES.get(dtype, dtype.lower()), "cpu", values, names=(name,))

@@ -89,3 +89,9 @@ def test_no_norms(tmp_path, capsys):
     save_file({"weight": torch.ones(2)}, path)
     assert main(["inspect", str(path)]) == 0
     assert f"No norms in {path}" in capsys.readouterr().out
+
+
+def test_a_module_of_torchscript_is_refused(tmp_path, capsys):
+    (tmp_path / "scripted.py").write_text("import torch\nnet = torch.jit.script(torch.nn.BatchNorm2d(3))\n")
+    assert main(["inspect", f"{tmp_path}/scripted.py:net", "--input", "2x3x4x4"]) == 2
+    assert "a TorchScript module hides its layers" in capsys.readouterr().err

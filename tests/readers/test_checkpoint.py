@@ -8,10 +8,12 @@ from random import Random
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from normfix.errors import UsageError
+from normfix.readers import checkpoint
 from normfix.readers.checkpoint import read
 
 
@@ -206,3 +208,15 @@ def test_damaged_bytes_are_refused_or_read(tmp_path, state, suffix, seed):
     path.write_bytes(data)
     with suppress(UsageError):
         assert read(str(path))[0].layers
+
+
+def test_a_file_of_many_tensors_is_opened_once(tmp_path, monkeypatch):
+    path = tmp_path / "many.safetensors"
+    save_file(
+        {f"bn{number}.{name}": torch.ones(2) for number in range(50) for name in ("running_mean", "running_var")}, path
+    )
+    (graph,) = read(str(path))
+    opened = []
+    monkeypatch.setattr(checkpoint, "safe_open", lambda *args, **kwargs: opened.append(1) or safe_open(*args, **kwargs))
+    assert all(tuple(tensor.values()) == (1.0, 1.0) for layer in graph.layers for tensor in layer.state.values())
+    assert len(opened) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 _TORCH = str(Path(torch.__file__).parent)
+_OWN = str(Path(__file__).parents[2])
 _BLAMED = re.compile(r'The following call raised this error:\s+File "([^"]+)", line (\d+), in \w+\s+(.+)')
 _BRANCHES = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "TraceError", "DynamicOutputShapeException")
 
@@ -31,6 +32,6 @@ def why(error: Exception) -> str:
 
 def _last_line(error: Exception) -> tuple[str, int, str] | None:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((_TORCH, str(Path(__file__).parent), "<")) and frame.line:
+        if not frame.filename.startswith((_TORCH, _OWN, "<")) and frame.line:
             return frame.filename, frame.lineno or 0, frame.line
     return None
