@@ -132,3 +132,29 @@ def test_a_fix_that_meets_what_is_not_staged_is_rolled_back(fixing: Path, home: 
     run = pre_commit(fixing, home)
     assert run.returncode == 1
     assert (fixing / "train.py").read_text() == mine
+
+
+MODELS = """
+from torch import nn
+
+def good(): return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
+def bad(): return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+"""
+TABLE = '[[tool.normfix.models]]\ntarget = "nets.py:{name}"\ninput = ["2x3x8x8"]\n'
+
+
+@pytest.mark.parametrize(("name", "code"), [("good", 0), ("bad", 1)], ids=["nothing-found", "a-bias-before-its-norm"])
+def test_the_models_of_a_project_are_checked_in_its_own_environment(
+    hooks: tuple[Path, str], tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    pytest.importorskip("torch")
+    git(tmp_path, "init", "-q")
+    config = CONFIG.format(repo=hooks[0], rev=hooks[1], hook="normfix-models")
+    (tmp_path / ".pre-commit-config.yaml").write_text(config)
+    (tmp_path / "nets.py").write_text(MODELS)
+    (tmp_path / "pyproject.toml").write_text(TABLE.format(name=name))
+    git(tmp_path, "add", ".")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    run = pre_commit(tmp_path, home)
+    assert run.returncode == code, run.stdout + run.stderr
+    assert ("NF301" in run.stdout) == bool(code)
