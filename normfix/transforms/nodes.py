@@ -43,3 +43,13 @@ def source(node: fx.Node, index: int = 0) -> fx.Node:
     if not isinstance(value, fx.Node):
         raise Refused(f"what `{node.name}` reads is not a tensor of the graph")
     return value
+
+
+def casts_nothing(node: fx.Node) -> bool:
+    """Is this a cast to the dtype and device that its source has already: torch hands on the source itself."""
+    if operation(node) != "to":
+        return False
+    value, before = node.meta.get("val"), source(node).meta.get("val")
+    if not isinstance(value, torch.Tensor) or not isinstance(before, torch.Tensor):
+        return False
+    return (value.dtype, value.device) == (before.dtype, before.device)

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from normfix.errors import UsageError
 from normfix.proof.copying import copied
-from normfix.proof.inputs import Inputs
+from normfix.proof.inputs import Inputs, smaller
 from normfix.proof.measure import Result
 from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
@@ -98,9 +98,9 @@ def rewrite(
     captures = [(before, program)]
     del before, program  # each copy of the model is let go as soon as it was observed
 
-    def proven(mode: bool | None, cut: Inputs | None, known: Result | None) -> Proof:
+    def proven(mode: bool | None, cut: Inputs | None, known: Result | None, together: bool = False) -> Proof:
         level = prove if mode is not True or prove == "none" else "formula"
-        proving = Proving(args, kwargs, level, cut=cut, known=known)
+        proving = Proving(args, kwargs, level, cut=cut, known=known, together=together)
         old, exported = captures.pop() if captures else (in_mode(clone(model, doing), mode), None)
         proving.old(old, exported, lambda wide: apply(plan.edits, wide))
         del old, exported
@@ -108,15 +108,15 @@ def rewrite(
         seconds.update({step: seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
         return proving.judge()
 
-    proofs: list[Proof] = []
-    for mode in modes:
-        first = not proofs
-        proof = proven(mode, seen.cut if first else None, seen.result if first else None)
-        if first and seen.cut and not proof.holds and prove != "none":
-            smaller, proof = proof, proven(mode, None, seen.result)
-            plan.notes += [f"not at a smaller size: {note}" for note in smaller.notes]
-        _require(proof, mode, f"{doing} `{type(model).__name__}`")
-        proofs.append(proof)
+    quick = prove == "formula" and not trains and (seen.cut is not None or smaller(args, kwargs) is None)
+    proofs = [proven(modes[0], seen.cut, seen.result, quick)]
+    if quick and not proofs[0].holds:
+        plan.notes += [f"not at a smaller size: {note}" for note in proofs[0].notes if seen.cut is not None]
+        proofs = [proven(modes[0], None, seen.result)]
+    _require(proofs[0], modes[0], f"{doing} `{type(model).__name__}`")
+    for mode in modes[1:]:
+        proofs.append(proven(mode, None, None))
+        _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")
     migration = _migration(model, trace, planner, seen.unsteady)
     return Rewrite(new, plan.applied, plan.refused, proofs[0], equivalence, plan.notes, seconds, migration)
 

@@ -48,7 +48,7 @@ def into_readers(flow: Flow, store: Store, done: Plan) -> list[Edit]:
     """Fold what can be folded; `done` takes the account. Returns the edits of the norms themselves."""
     edits: list[Edit] = []
     paths = list(_norms(flow))
-    calls = calls_of(flow, paths)
+    calls = calls_of(flow, paths, uncast=True)
     for path in paths:
         try:
             with store:

@@ -14,7 +14,7 @@ from normfix.transforms.affine import Affine
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import finite
-from normfix.transforms.nodes import argument, operation, shape, source
+from normfix.transforms.nodes import argument, casts_nothing, operation, shape, source
 from normfix.transforms.store import Store
 
 _BUFFERS = frozenset({"running_mean", "running_var"})
@@ -131,8 +131,9 @@ def _frozen_calls(flow: Flow) -> dict[str, list[NormCall]]:
     return calls_of(flow, paths, unless="batch_norm")
 
 
-def calls_of(flow: Flow, paths: Collection[str], unless: str = "") -> dict[str, list[NormCall]]:
-    """All calls of these modules, by path, where each call reads one tensor, gives one, and does no `unless`."""
+def calls_of(flow: Flow, paths: Collection[str], unless: str = "", uncast: bool = False) -> dict[str, list[NormCall]]:
+    """All calls of these modules, by path, where each call reads one tensor, gives one, and does no `unless`. With
+    `uncast`, others may read what a call reads as what it casts it to, where both are the same tensor."""
     inside: dict[str, list[fx.Node]] = {}
     for node in flow.nodes:
         steps = flow.steps(node)
@@ -144,6 +145,7 @@ def calls_of(flow: Flow, paths: Collection[str], unless: str = "") -> dict[str, 
         path = flow.home(nodes[0])
         read = {part for node in nodes for part in node.all_input_nodes if part not in nodes and not flow.tensor(part)}
         results = [node for node in nodes if any(user not in nodes for user in flow.readers(node))]
+        results = [node for node in results if not (uncast and node.args[0] in read and casts_nothing(node))]
         if len(read) == 1 and len(results) == 1 and all(operation(node) != unless for node in nodes):
             found.setdefault(path, []).append(NormCall(results[0], read.pop()))
         else:

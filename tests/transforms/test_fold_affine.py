@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from transform_networks import chain, conv, image, lambda_of, rows
 
-from normfix.commands.fold import add_parser
+from normfix.cli import main
 from normfix.transforms.fold import fold
 
 
@@ -46,6 +47,18 @@ class LlamaRMSNorm(RootMeanSquare):
 class GemmaRMSNorm(RootMeanSquare):
     def __init__(self, size):
         super().__init__(size, add=1.0)
+
+
+class Recast(RootMeanSquare):
+    """Casts to the dtype that it has already, which gives the same tensor."""
+
+    def forward(self, x):
+        same = x.to(self.weight.dtype)
+        return self.weight * (same * torch.rsqrt(same.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+class RecastRMSNorm(Recast):
+    pass
 
 
 class SquaredRMSNorm(LlamaRMSNorm):
@@ -157,6 +170,11 @@ def _goes():
         image(),
     )
     yield "always-times-weight-set-to-one", chain(_varied(LlamaRMSNorm(4)), nn.Linear(4, 3)), _sequence()
+    yield (
+        "cast-to-its-own-dtype-beside-a-residual",
+        lambda_of(lambda m, x: x + m.fc(m.n(x)), n=_varied(RecastRMSNorm(4)), fc=nn.Linear(4, 4)),
+        _sequence(),
+    )
     yield "one-plus-weight-set-to-zero", chain(_varied(GemmaRMSNorm(4)), nn.Linear(4, 3)), _sequence()
     yield "over-the-channels-of-an-image", chain(_varied(LayerNorm2d(4)), conv(4, 3, 1)), image()
 
@@ -217,9 +235,13 @@ def test_in_the_exported_program_too():
     torch.testing.assert_close(done.model.module()(_sequence()), model(_sequence()), rtol=0, atol=1e-12)
 
 
-def test_the_command_line_asks_for_it():
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    assert parser.parse_args(["fold", "file.py:model", "--affine"]).affine is True
+def test_on_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        "def build():\n    return nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 3))\n"
+    )
+    assert main(["fold", "net.py:build", "--input", "2x4", "--affine", "--prove", "formula"]) == 0
+    assert "weight and bias folded forward into `1`" in capsys.readouterr().out
+    assert main(["fold", "net.py:build", "--input", "2x4", "--prove", "formula"]) == 0
+    assert "0 applied" in capsys.readouterr().out
