@@ -60,7 +60,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _open(path: Path) -> Any:
     """The file for its tensors. Opening it reads the whole header, so that one does for all of them."""
-    return safe_open(path, framework="pt").__enter__()  # it is mapped, and let go with the graph
+    handle: Any = safe_open(path, framework="pt")
+    return handle.__enter__()  # mapped, and let go with the graph
 
 
 def require_safetensors(path: Path) -> None:

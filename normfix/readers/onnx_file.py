@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy
 import onnx
 import onnx.inliner
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs here
 
 from normfix import graph
 from normfix.errors import UsageError
 from normfix.graph import Call, Layer, LayerGraph, Site, Tensor, Unknown
 from normfix.readers.onnx_parts.layers import Made, Node, attributes_of, layer_of, wrap
 from normfix.readers.onnx_parts.names import name_of, origin_of
+from normfix.readers.onnx_parts.opening import fix_inputs, load
 from normfix.readers.onnx_parts.operations import kind_of, named_arguments, outer_names
 from normfix.readers.onnx_parts.stored import array_of, dtype_name, tensor_facts
 
@@ -29,11 +29,11 @@ def read(path: str, shapes: Sequence[Sequence[int]] = ()) -> LayerGraph:
 
     Raises UsageError for a file that is missing or is no ONNX model, and for shapes that do not fit its inputs.
     """
-    model = _load(path)
+    model = load(path)
     try:
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
-        _fix_inputs(model, shapes, path)
+        fix_inputs(model, shapes, path)
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
         return _Reader(model, Path(path)).run()
     except UsageError:
@@ -41,34 +41,6 @@ def read(path: str, shapes: Sequence[Sequence[int]] = ()) -> LayerGraph:
     except Exception as error:
         # A damaged file can break any assumption about names, types and attributes.
         raise UsageError(f"cannot read `{path}`: {str(error).strip().partition(chr(10))[0]}") from error
-
-
-def _load(path: str) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except FileNotFoundError as error:
-        raise UsageError(f"cannot read `{path}`: there is no such file") from error
-    except (DecodeError, OSError, ValueError) as error:
-        raise UsageError(f"cannot read `{path}`: it is no ONNX model, or cut off ({error})") from error
-    if not model.graph.node or not model.graph.output:
-        raise UsageError(f"cannot read `{path}`: it is no ONNX model, or an empty one")
-    return model
-
-
-def _fix_inputs(model: onnx.ModelProto, shapes: Sequence[Sequence[int]], path: str) -> None:
-    if not shapes:
-        return
-    stored = {initializer.name for initializer in model.graph.initializer}
-    inputs = [one for one in model.graph.input if one.name not in stored]
-    if len(inputs) != len(shapes):
-        raise UsageError(f"cannot read `{path}` with {len(shapes)} inputs: it has {len(inputs)}")
-    for one, shape in zip(inputs, shapes, strict=True):
-        sizes = one.type.tensor_type.shape.dim
-        fixed = [size.dim_value for size in sizes]
-        if len(fixed) != len(shape) or any(want and want != have for want, have in zip(fixed, shape, strict=True)):
-            raise UsageError(f"cannot read `{path}`: the shape {tuple(shape)} does not fit its input `{one.name}`")
-        for size, value in zip(sizes, shape, strict=True):
-            size.dim_value = value
 
 
 @dataclass
