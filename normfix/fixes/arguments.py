@@ -146,12 +146,26 @@ def option_names(source: Source, options: ast.expr) -> frozenset[str] | None:
         return frozenset(map(str, names)) if plain and None not in names else None
     if not isinstance(options, ast.Name):
         return None
-    same = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == options.id]
+    functions = (one for one in source.ancestors(options) if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    home = next((one for one in functions if options.id in _set_in(one)), source.tree)
+    same = [node for node in ast.walk(home) if isinstance(node, ast.Name) and node.id == options.id]
     parents = [source.places[node][0] for node in same if not isinstance(source.places[node][0], ast.keyword)]
-    if not parents or not all(isinstance(one, ast.Assign) and not isinstance(one.value, ast.Name) for one in parents):
+    parameter = any(isinstance(one, ast.arg) and one.arg == options.id for one in ast.walk(home))
+    if (
+        parameter
+        or not parents
+        or not all(isinstance(one, ast.Assign) and not isinstance(one.value, ast.Name) for one in parents)
+    ):
         return None
     held = [option_names(source, one.value) for one in parents if isinstance(one, ast.Assign)]
     return frozenset().union(*(one for one in held if one is not None)) if None not in held else None
+
+
+def _set_in(function: ast.AST) -> set[str]:
+    """Names that a function sets or takes."""
+    nodes = list(ast.walk(function))
+    taken = {one.arg for one in nodes if isinstance(one, ast.arg)}
+    return taken | {one.id for one in nodes if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
 
 
 def _positional(call: ast.Call, position: int) -> ast.expr:

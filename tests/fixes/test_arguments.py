@@ -27,6 +27,7 @@ def without_bias(text: str) -> str:
         pytest.param("f(a, **self.kw)", "may hold", id="options of an object"),
         pytest.param("f(a, **kw)\nkw = {'b': 1}\nkw['bias'] = 1", "may hold", id="options that are added to"),
         pytest.param("f(a, **kw)\nkw = {'b': 1}\nkw = g()", "may hold", id="options of two values"),
+        pytest.param("def g(**kw): f(a, **kw)\nkw = {}", "may hold", id="options of the caller"),
         pytest.param("f(a, bias=1, bias=2)", "twice", id="passed twice"),
     ],
 )

@@ -136,7 +136,8 @@ def test_a_constructor_is_swapped_in_its_own_layout(tmp_path: Path, old: str, ki
 )
 def test_options_that_are_written_out_stay(tmp_path: Path, kind: str, expected: str) -> None:
     options = "dd = {'device': device, 'dtype': dtype}"
-    text = f"{HEAD}def f(c, device, dtype):\n    {options}\n    return nn.BatchNorm2d(c, **dd)\n"
+    other = "def g():\n    dd = h()\n\n\n"
+    text = f"{HEAD}{other}def f(c, device, dtype):\n    {options}\n    return nn.BatchNorm2d(c, **dd)\n"
     result = swapped(tmp_path, text, kind)
     assert result.new.endswith(f"    return {expected}\n") and not result.refused
 
