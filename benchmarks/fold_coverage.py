@@ -24,8 +24,8 @@ from torch import nn
 
 from normfix.proof import runtime
 from normfix.proof.measure import Result, distance, run_float64
-from normfix.transforms.nodes import operation
 from normfix.transforms.fold import fold
+from normfix.transforms.nodes import operation
 
 NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
 

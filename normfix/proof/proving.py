@@ -19,9 +19,10 @@ from normfix.proof.evidence import FORMULA, Evidence
 from normfix.proof.inputs import Inputs, families
 from normfix.proof.judge import judge
 from normfix.proof.measure import Result, run, run_float64
+from normfix.proof.together import Runner, run_together
 from normfix.rewrites import Proof
 
-Work = TypeVar("Work", list[Result], Sequence[Result | None])
+Work = TypeVar("Work")
 LEVELS = ("full", "formula", "none")
 
 
@@ -30,6 +31,7 @@ class Proving:
 
     `resize` tries other batch sizes too, which an exported program or an ONNX file does not take. `cut` holds the
     inputs in a smaller size, for all families but the given one; `known` the old model's result on that one.
+    `together` runs the made families in one batch, where the old model takes it.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Proving:
         resize: bool = True,
         cut: Inputs | None = None,
         known: Result | None = None,
+        together: bool = False,
     ) -> None:
         if level not in LEVELS:
             raise ValueError(f"`prove` is {level!r}: expected one of {', '.join(LEVELS)}")
         self.level = level
         self.seconds = {"formula": 0.0, "deployed": 0.0}
         self.forwards = 0
+        self._together = together
         self._known = known
         tried = families(positional(example_inputs), example_kwargs or {}, cut)
         self._families = [family for family in tried if family.deployable or resize]
@@ -101,24 +105,35 @@ class Proving:
         return replace(judge(self._evidence, self._dtype, self._notes, self.level, bound), forwards=self.forwards)
 
     def _run(self, model: nn.Module, known: Result | None = None) -> list[Result]:
-        """What is `known` of the given inputs is not computed again."""
-        seen = [] if known is None else [known]
-        left = self._families[len(seen) :]
-        return seen + self._timed("formula", lambda: [run(model, family.args, family.kwargs) for family in left])
+        return self._all(lambda args, kwargs: run(model, args, kwargs), known)
 
     def _run_narrowed(self, model: nn.Module) -> list[Result]:
         """A float64 model shows no rounding of its own; what float32 makes of it tells how it is conditioned."""
         self._dtype = torch.float32
         narrow = copy_of(model).float()
-        return self._timed(
-            "formula",
-            lambda: [run(narrow, *tree_map(_narrow, (family.args, dict(family.kwargs)))) for family in self._families],
-        )
+        return self._all(lambda args, kwargs: run(narrow, *tree_map(_narrow, (tuple(args), dict(kwargs)))))
 
     def _run_float64(self, model: nn.Module) -> list[Result]:
-        return self._timed(
-            "formula", lambda: [run_float64(model, family.args, family.kwargs) for family in self._families]
-        )
+        return self._all(lambda args, kwargs: run_float64(model, args, kwargs))
+
+    def _all(self, runner: Runner, known: Result | None = None) -> list[Result]:
+        """The result of every family. What is `known` of the given inputs is not computed again."""
+
+        def counted(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+            self.forwards += 1
+            return runner(args, kwargs)
+
+        def work() -> list[Result]:
+            seen = [known] if known is not None else [counted(self._families[0].args, self._families[0].kwargs)]
+            made = [family for family in self._families[1:] if not family.name.startswith("batch of")]
+            found = run_together(made, counted) if self._together else None
+            self._together = found is not None
+            if found is None:
+                found = [counted(family.args, family.kwargs) for family in made]
+            rest = self._families[1 + len(made) :]
+            return [*seen, *found, *(counted(family.args, family.kwargs) for family in rest)]
+
+        return self._timed("formula", work)
 
     def _deploy(self, model: nn.Module | ExportedProgram) -> Sequence[Result | None] | None:
         if isinstance(model, InRuntime):
@@ -132,11 +147,9 @@ class Proving:
     def _timed(self, step: str, work: Callable[[], Work]) -> Work:
         start = time.perf_counter()
         try:
-            done = work()
+            return work()
         finally:
             self.seconds[step] += time.perf_counter() - start
-        self.forwards += len(done or ()) if step == "formula" else 0
-        return done
 
 
 def _narrow(value: Any) -> Any:
