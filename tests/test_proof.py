@@ -15,7 +15,8 @@ from normfix.errors import UsageError
 from normfix.proof import Proof, verify
 from normfix.proof.copying import copied
 from normfix.proof.inputs import families, smaller
-from normfix.proof.measure import distance, run_float64
+from normfix.proof.measure import Result, distance, run, run_float64
+from normfix.proof.together import joined, parted, run_together
 from normfix.transforms import algebra
 
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -382,3 +383,36 @@ def test_a_copy_of_an_exported_program_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         copied(program)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        pytest.param((torch.tensor(2.0),), {}, id="a-number-has-no-batch"),
+        pytest.param((torch.zeros(0, 3),), {}, id="an-empty-batch"),
+        pytest.param((X,), {"mask": torch.ones(8)}, id="batches-of-two-sizes"),
+        pytest.param((3,), {}, id="no-tensors"),
+    ],
+)
+def test_families_without_a_common_batch_are_run_one_by_one(args, kwargs):
+    assert joined(families(args, kwargs)[1:3]) is None
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(Result([], "it failed"), id="the-run-failed"),
+        pytest.param(Result([torch.zeros(4, 2), torch.tensor(1.0)]), id="a-number-is-of-the-whole-batch"),
+        pytest.param(Result([torch.zeros(5, 2)]), id="five-rows-are-not-two-batches"),
+    ],
+)
+def test_results_that_do_not_fall_apart_are_not_used(result):
+    assert parted(result, 2) is None
+
+
+def test_families_run_together_give_what_they_give_alone():
+    model, made = network().double(), families((X.double(),), {})[1:6]
+    whole = run_together(made, lambda args, kwargs: run_float64(model, args, kwargs))
+    assert whole is not None and len(whole) == 5
+    for family, result in zip(made, whole, strict=True):
+        assert distance(run(model, family.args, family.kwargs).outputs, result.outputs) < 1e-14

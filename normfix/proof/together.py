@@ -19,7 +19,8 @@ def joined(families: Sequence[Family]) -> Family | None:
     """One batch of the samples of all these families; None where an input has no batch of the common size."""
     trees = [tree_flatten((family.args, dict(family.kwargs))) for family in families]
     leaves = [[leaf for leaf in flat if isinstance(leaf, Tensor)] for flat, _ in trees]
-    if len({len(tensor) if tensor.dim() else 0 for flat in leaves for tensor in flat}) != 1:
+    sizes = {len(tensor) if tensor.dim() else 0 for flat in leaves for tensor in flat}
+    if len(sizes) != 1 or 0 in sizes:
         return None
     merged = [
         torch.cat([flat[place] for flat, _ in trees]) if isinstance(leaf, Tensor) else leaf
