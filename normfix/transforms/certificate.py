@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import tempfile
 from collections.abc import Mapping
@@ -41,10 +40,10 @@ def write(path: str, rewrite: Rewrite, before: nn.Module, inputs: object) -> Non
     text = json.dumps(_plain(certificate(rewrite, before, inputs)), indent=2) + "\n"
     target = Path(path)
     try:
-        handle, partial = tempfile.mkstemp(prefix=".normfix-", dir=target.resolve().parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(partial).replace(target)
+        with tempfile.TemporaryDirectory(prefix=".normfix-", dir=target.resolve().parent) as folder:
+            partial = Path(folder) / target.name
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
     except OSError as error:
         raise UsageError(f"cannot write `{path}`: {error.strerror or error}") from error
 

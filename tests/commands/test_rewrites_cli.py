@@ -75,6 +75,8 @@ def test_a_certificate_holds_versions_hashes_and_numbers(folder):
     assert plain["versions"]["torch"] == torch.__version__
     assert len(plain["before"]) == len(plain["after"]) == 64 and plain["before"] != plain["after"]
     assert plain["inputs"][0]["shape"] == [2, 3, 8, 8] and plain["proof"]["formula"] < 1e-10
+    (folder / "other.json").write_text("{}")
+    assert (folder / "proof.json").stat().st_mode == (folder / "other.json").stat().st_mode, "others may read it"
 
 
 def test_dry_run_writes_nothing(folder, capsys):
