@@ -92,7 +92,7 @@ def draw(lines: Sequence[Line], frame: Frame) -> str:
         import leather
     except ImportError as error:
         raise UsageError('cannot draw plots: leather is missing; pip install "normfix[html]"') from error
-    across = _Axis.over([x for line in lines for x, _ in line.points])
+    across = _Axis.over([*(frame.x_ticks or ()), *(x for line in lines for x, _ in line.points)])
     up = _Axis.over([y for line in lines for _, y in line.points], frame.log)
     chart = leather.Chart()
     for add_scale, add_axis, labels in (

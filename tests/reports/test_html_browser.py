@@ -211,6 +211,12 @@ def test_the_print_holds_what_was_folded_away(window: Browser, tmp_path: Path) -
     assert window.run("return document.querySelectorAll('details:not([open])').length") == 0
 
 
+def test_the_print_leaves_out_the_plots_of_hundreds_of_norms(window: Browser, tmp_path: Path) -> None:
+    show(window, tmp_path, html.Document("print", graph=residual(120)))
+    window.run("dispatchEvent(new Event('beforeprint'))")
+    assert window.run("return document.querySelectorAll('details.held[open]').length") == 0
+
+
 def test_the_report_that_found_nothing_says_so(window: Browser, tmp_path: Path) -> None:
     show(window, tmp_path, html.Document("empty", report=Report()))
     assert window.complaints() == []

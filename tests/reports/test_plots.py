@@ -81,3 +81,10 @@ def test_a_picture_is_small_and_has_no_style_of_its_own() -> None:
     assert len(picture) < 1000
     assert "style" not in picture
     assert "font" not in picture
+
+
+def test_labels_stand_inside_the_picture_where_the_last_norms_hold_no_numbers():
+    picture = plots.profile("variance", {"median": [1.0, 2.0, None, None, None]})
+    width = float(picture.split('viewBox="0 ')[1].split()[1])
+    places = [float(place) for place in re.findall(r'<text x="([\d.]+)"', picture)]
+    assert max(places) <= width
