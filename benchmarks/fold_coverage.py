@@ -39,6 +39,7 @@ class Row:
     left: str = "-"
     error: str = "-"
     deployed: str = "-"
+    forwards: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
@@ -56,7 +57,7 @@ def main() -> None:
         seconds = " ".join(f"{step} {value:.1f}" for step, value in row.seconds.items())
         print(
             f"{row.name:<28}{row.calls:>6}{row.fuse:>16}{row.exporter:>16}{row.left:>9}{row.error:>10}{row.deployed:>10}"
-            f"  {seconds}",
+            f"  {seconds} forwards {row.forwards}",
             flush=True,
         )
         kinds = Counter(re.sub(r"`[^`]*[.0-9][^`]*`", "`...`", reason) for reason in row.reasons)
@@ -88,7 +89,7 @@ def measure(name: str, build: Build, options: argparse.Namespace) -> Row:
     row.seconds.update(done.seconds)
     row.left = str(count(done.model, inputs))
     row.reasons = [refusal.reason for refusal in done.refused]
-    row.error = f"{done.proof.formula:.0e}"
+    row.error, row.forwards = f"{done.proof.formula:.0e}", done.proof.forwards
     row.deployed = "-" if done.proof.deployed is None else f"{done.proof.deployed:.0e}"
     return row
 
