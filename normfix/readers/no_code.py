@@ -1,14 +1,16 @@
 """Lets torch.export.load read a foreign file without executing what is in it.
 
-A saved program can hold code in five places, and torch runs it in each while loading: pickled tensors and sample
-inputs, pickled objects among its constants, objects of TorchScript, compiled libraries, and sizes, which go through
-`sympy.sympify`, that is through `eval`.
+A saved program can hold code in many places. While loading, torch runs it in pickled tensors and sample inputs, pickled
+objects among its constants, objects of TorchScript, compiled libraries, sizes, which go through `sympy.sympify`, that
+is through `eval`, and modules that its containers name, which are imported; later, when the program itself is run, in
+its guards, names and operators.
 """
 
 from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -17,6 +19,10 @@ from unittest.mock import patch
 
 import sympy  # type: ignore[import-untyped]  # it has no stubs here
 import torch
+from torch._export.serde import serialize
+from torch.utils import _pytree
+
+from normfix.readers.plain_program import codes, without_guards
 
 try:
     from torch.export.pt2_archive import _package
@@ -49,7 +55,21 @@ def without_code() -> Iterator[list[str]]:
             refuse(f"a size that is no expression, `{expression[:60]}`")()
         return sympify(expression, *arguments, **keywords)
 
+    parse = serialize._dict_to_dataclass
+
+    def checked(cls: Any, data: Any) -> Any:
+        if isinstance(data, dict) and "graph_module" in data:
+            for what in codes(data):
+                refuse(what)()
+            data = without_guards(data)
+        return parse(cls, data)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    def loaded(name: str) -> Any:
+        return sys.modules[name] if name in sys.modules else refuse(f"a module to import, `{name}`")()
+
     doors = (
+        (serialize, "_dict_to_dataclass", checked),
+        (_pytree, "importlib", SimpleNamespace(import_module=loaded)),
         (_package, "pickle", SimpleNamespace(loads=refuse("a pickled object"))),
         (_package, "_load_aoti", refuse("a compiled library")),
         (torch._C, "_pickle_load_obj", refuse("an object of TorchScript")),

@@ -100,9 +100,86 @@ def computed_size(tmp_path, witness):
     )
 
 
+def edited(tmp_path, edit):
+    """A saved program whose text was changed by `edit(program)`."""
+
+    def change(name, content):
+        if not name.endswith("models/model.json"):
+            return content
+        program = json.loads(content)
+        edit(program)
+        return json.dumps(program).encode()
+
+    return rewritten(tmp_path, change)
+
+
+def command(witness):
+    return f"__import__('os').system('touch {witness}')"
+
+
+def signature(program):
+    return program["graph_module"]["module_call_graph"][0]["signature"]
+
+
+def guard(tmp_path, witness):
+    return edited(tmp_path, lambda program: program.update(guards_code=[command(witness)]))
+
+
+def argument_name(tmp_path, witness):
+    # It opens a text where the function begins, which ends where the name comes again.
+    name = f"input, z={command(witness)}):\n    '''#"
+    return edited(tmp_path, lambda program: signature(program).update(forward_arg_names=[name]))
+
+
+def tensor_name(tmp_path, witness):
+    def rename(name, content):
+        return content.replace(b'"input"', json.dumps(f"input={command(witness)}").encode())
+
+    return rewritten(tmp_path, rename)
+
+
+def parameter_path(tmp_path, witness):
+    def edit(program):
+        spec = program["graph_module"]["signature"]["input_specs"][0]
+        spec["parameter"]["parameter_name"] = f'0"), {command(witness)}, ("'
+
+    return edited(tmp_path, edit)
+
+
+def called(target, kind, value):
+    def make(tmp_path, witness):
+        def edit(program):
+            argument = {"name": "", "arg": {kind: value}, "kind": 1}
+            program["graph_module"]["graph"]["nodes"][0].update(target=target, inputs=[argument])
+
+        return edited(tmp_path, edit)
+
+    return make
+
+
+def imported_module(tmp_path, witness):
+    context = json.dumps([{"__enum__": True, "fqn": "antigravity:geohash", "name": "x"}])
+    leaf = {"type": None, "context": None, "children_spec": []}
+    spec = json.dumps([1, {"type": "builtins.dict", "context": context, "children_spec": [leaf]}])
+    return edited(tmp_path, lambda program: signature(program).update(out_spec=spec))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        pytest.param(argument_name, "a name that is none", id="name-of-an-argument"),
+        pytest.param(tensor_name, "a name that is none", id="name-of-a-tensor"),
+        pytest.param(parameter_path, "a path that is none", id="name-of-a-parameter"),
+        pytest.param(called("torch.os.system", "as_string", "true"), "an operator that is none", id="function"),
+        pytest.param(
+            called("torch.ops.higher_order.wrap", "as_operator", "torch.os.system"),
+            "an operator that is none",
+            id="function-handed-to-an-operator",
+        ),
+        pytest.param(
+            called("torch.ops.aten.from_file.default", "as_string", "x"), "an operator that is none", id="opens-a-file"
+        ),
+        pytest.param(imported_module, "a module to import", id="imported-module"),
         pytest.param(pickled_tensors, "more than tensors", id="pickled-tensors"),
         pytest.param(pickled_constant, "a pickled object", id="pickled-constant"),
         pytest.param(computed_size, "a size that is no expression", id="computed-size"),
@@ -113,6 +190,20 @@ def test_code_in_a_program_is_not_run(tmp_path, make, message):
     with pytest.raises(UsageError, match=f"it holds {message}.*is not executed"):
         load(path)
     assert not (tmp_path / "witness").exists()
+
+
+def test_guards_are_not_run(tmp_path):
+    load(guard(tmp_path, tmp_path / "witness")).module()(torch.randn(2, 3, 8, 8))
+    assert not (tmp_path / "witness").exists()
+
+
+def test_a_program_with_guards_runs(tmp_path):
+    sizes = ({0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO},)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    program = torch.export.export(model, (torch.randn(2, 3, 8, 8),), dynamic_shapes=sizes)
+    torch.export.save(program, tmp_path / "a.pt2")
+    inputs = torch.randn(3, 3, 12, 8)
+    torch.testing.assert_close(load(str(tmp_path / "a.pt2")).module()(inputs), model(inputs))
 
 
 @pytest.mark.parametrize(
