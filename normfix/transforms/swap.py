@@ -18,6 +18,7 @@ from normfix.rewrites import Change, Equivalence, Proof, ProofFailed, Refusal, R
 from normfix.transforms import swapping
 from normfix.transforms.base import Plan, Refused, ReplaceModule, apply
 from normfix.transforms.calibrate import calibrate as calibrated
+from normfix.transforms.grouping import Groups
 from normfix.transforms.guards import no_hooks, no_key_hooks, no_parametrization
 from normfix.transforms.rewriting import clone
 from normfix.transforms.shapes import input_shapes
@@ -30,7 +31,7 @@ def swap(
     example_kwargs: Mapping[str, Any] | None = None,
     *,
     where: str | Collection[str] = "*",
-    groups: swapping.Groups = 32,
+    groups: Groups = 32,
     calibrate: Iterable[Any] | None = None,
     uncalibrated: bool = False,
     prove: str = "full",
@@ -70,7 +71,7 @@ def _plan(
     to: str,
     shapes: Mapping[str, tuple[int, ...]],
     patterns: list[str],
-    groups: swapping.Groups,
+    groups: Groups,
     statistics: bool,
 ) -> tuple[Plan, Equivalence, list[str]]:
     plan = Plan()
@@ -99,7 +100,7 @@ def _plan(
     return plan, level, fresh
 
 
-def _make(old: nn.Module, path: str, to: str, shape: tuple[int, ...] | None, groups: swapping.Groups) -> nn.Module:
+def _make(old: nn.Module, path: str, to: str, shape: tuple[int, ...] | None, groups: Groups) -> nn.Module:
     return swapping.make(old, path, to, shape, groups)[0]
 
 

@@ -13,8 +13,8 @@ from transform_networks import chain, conv, image, lambda_of, randomise, rows
 
 from normfix.errors import UsageError
 from normfix.rewrites import Equivalence
+from normfix.transforms.grouping import group_count
 from normfix.transforms.swap import swap
-from normfix.transforms.swapping import group_count
 
 BN = nn.BatchNorm2d
 X = image().float()
