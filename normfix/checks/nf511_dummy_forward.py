@@ -11,7 +11,7 @@ from normfix.lazy import pattern
 from normfix.script import Function, Script, walk
 from normfix.usage.flow import callee, callers
 from normfix.usage.networks import contents, is_torch_class, is_unit_test
-from normfix.usage.steps import Scope, calls_of, dotted, position, scope_of, scopes, subject, switch
+from normfix.usage.steps import Scope, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
 _SHORT = "zeros ones rand randn empty full randint".split()
@@ -58,12 +58,21 @@ def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
     """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
     if not MADE_UP.search(script.text) or is_unit_test(script) or "Lazy" in script.text:
         return
-    makers = [one for one in calls_of(script, *_SHORT) if script.resolve(one.func) in MAKERS]
-    for scope in dict.fromkeys(scope_of(script, one) for one in makers):
+    for scope in _scopes_with_makers(script):
         for call in (one for one in scope.calls if one.args and _is_made_up(script, scope, one.args[0])):
-            network = _probed_part(script, call) or _probed_model(script, call)
+            network = _probed_part(script, scope, call) or _probed_model(script, scope, call)
             if network:
                 yield _problem(script, call, network)
+
+
+def _scopes_with_makers(script: Script) -> Iterator[Scope]:
+    """The scopes that make up a tensor; bodies without one of the words are not looked through."""
+    renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
+    for scope in scopes(script).values():
+        node = scope.node
+        spoken = renamed or isinstance(node, ast.Module) or MADE_UP.search(script.source(node))
+        if spoken and any(script.resolve(call.func) in MAKERS for call in scope.calls):
+            yield scope
 
 
 def _problem(script: Script, call: ast.Call, network: str) -> Problem:
@@ -107,13 +116,18 @@ def _is_made_up(script: Script, scope: Scope, value: ast.expr) -> bool:
     return False
 
 
-def _probed_part(script: Script, call: ast.Call) -> str:
+def _probed_part(script: Script, scope: Scope, call: ast.Call) -> str:
     """The part of a module, with batch norm, that a constructor or a helper of it sends the input through."""
     name = dotted(call.func)
     if name.partition(".")[0] != "self":
         return ""
-    function, owner = script.function_of(call), script.class_of(call)
-    if function is None or owner is None or not is_torch_class(script, owner) or not _is_construction(script, function):
+    function, owner = scope.node, script.class_of(scope.node)
+    if (
+        isinstance(function, ast.Module)
+        or owner is None
+        or not is_torch_class(script, owner)
+        or not _is_construction(script, function)
+    ):
         return ""
     switches = [change for one in scope_of(script, call).calls if (change := switch(one)) is not None]
     before = [one for one in switches if position(one.call) < position(call)]
@@ -141,10 +155,9 @@ def _has_forward(owner: ast.ClassDef) -> bool:
     return any(isinstance(one, ast.FunctionDef) and one.name == "forward" for one in owner.body)
 
 
-def _probed_model(script: Script, call: ast.Call) -> str:
+def _probed_model(script: Script, scope: Scope, call: ast.Call) -> str:
     """The model, with batch norm, that is probed here and trained or saved further down in the same scope."""
     name = dotted(call.func)
-    scope = scope_of(script, call)
     value = scope.value(name) if name and "." not in name else None
     if value is None or not contents(script, value).batch_norm or contents(script, value).frozen:
         return ""

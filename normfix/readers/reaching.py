@@ -34,6 +34,7 @@ class Reach:
         self._matters = may_matter_beside(script.text)
         self._own: dict[Named, bool] = {}
         self._beside: dict[Named, bool] = {}
+        self._texts_beside: dict[str, str | None] = {}
         self._table: dict[str, list[Named]] = {}
         for node in nodes:
             for name in _names_of(node):
@@ -94,15 +95,26 @@ class Reach:
     def _imports(self, node: Named) -> bool:
         """Does this code use something that a file beside this one defines, and that may lead to a norm there."""
         if node not in self._beside:
-            meant = {name: self._script.imports[name] for name in self._script.imports.keys() & self.words[node]}
-            apart = {name for name, dotted in meant.items() if dotted.partition(".")[0] not in FOREIGN}
-            dotted = sorted(_uses(node, self._script, apart)) if apart else []
+            names = {name for name in self._script.imports.keys() & self.words[node] if self._may_lead_beside(name)}
+            dotted = sorted(_uses(node, self._script, names)) if names else []
             self._beside[node] = any(self._leads_beside(one) for one in dotted)
         return self._beside[node]
 
+    def _may_lead_beside(self, name: str) -> bool:
+        """Does an imported name stand for a block that leads to a norm, or for a module, of which parts may."""
+        dotted = self._script.imports[name]
+        if dotted.partition(".")[0] in FOREIGN:
+            return False
+        return self._leads_beside(dotted) or (f"{name}." in self._script.text and not self._text_beside(dotted))
+
     def _leads_beside(self, dotted: str) -> bool:
-        found = self._script.text_beside(dotted)
+        found = self._text_beside(dotted)
         return found is not None and matters_beside(self._script.text, found)
+
+    def _text_beside(self, dotted: str) -> str | None:
+        if dotted not in self._texts_beside:
+            self._texts_beside[dotted] = self._script.text_beside(dotted)
+        return self._texts_beside[dotted]
 
 
 def definitions(script: Script) -> list[Definition]:
