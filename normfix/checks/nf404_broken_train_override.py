@@ -27,7 +27,14 @@ FOREIGN = ("DataModule", "AnsibleModule")
 """Classes called a module that are none of torch."""
 
 
-@on_node(RULE, ast.ClassDef, words=(pattern(r"def[\s\\]+train\b"),))
+@on_node(
+    RULE,
+    ast.ClassDef,
+    words=(
+        "train",
+        pattern(r"def[\s\\]+train\b"),
+    ),
+)
 def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A method `train` of a module class that eval() cannot call, that ignores the mode, or that returns nothing."""
     script = facts.script

@@ -30,7 +30,7 @@ def _may_hold_calls(text: str) -> bool:
     return (ANY_CALL if LOWER.search(text) else CAPITAL_CALL).search(text) is not None
 
 
-@on_node(RULE, ast.ClassDef, words=(LAYERS, _may_hold_calls))
+@on_node(RULE, ast.ClassDef, words=(LAYERS, "[|{|append", _may_hold_calls))
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script

@@ -21,7 +21,14 @@ NAMES = pattern(r"rms_?norm|layer_?norm", re.IGNORECASE)
 UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "fp32")
 
 
-@on_node(RULE, ast.ClassDef, words=(pattern(r"class[\s\\]+\w*(?:rms_?norm|layer_?norm)", re.IGNORECASE),))
+@on_node(
+    RULE,
+    ast.ClassDef,
+    words=(
+        "*|pow|square",
+        pattern(r"class[\s\\]+\w*(?:rms_?norm|layer_?norm)", re.IGNORECASE),
+    ),
+)
 def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The mean of squares of the input, with no conversion to float32 anywhere in the class."""
     script = facts.script
