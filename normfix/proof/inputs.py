@@ -64,6 +64,21 @@ def smaller(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs | None:
     return None if same else made
 
 
+def reduced(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs | None:
+    """The given inputs with images and volumes of half their sides, or less; None where there are none. A forward may
+    look at the size of its input."""
+    given = (tuple(args), dict(kwargs))
+
+    def halved(value: Any) -> Any:
+        for axis in range(2, value.dim() if isinstance(value, Tensor) and value.dim() in _SIDES else 0):
+            value = value.narrow(axis, 0, min(_SIDES[value.dim()], (value.shape[axis] + 1) // 2))
+        return value.contiguous() if isinstance(value, Tensor) else value
+
+    made: Inputs = tree_map(halved, given)
+    same = all(a.shape == b.shape for a, b in zip(_tensors(given), _tensors(made), strict=True))
+    return None if same else made
+
+
 def _tensors(inputs: Inputs) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
 

@@ -45,8 +45,8 @@ def factor(node: fx.Node) -> float:
     """The number that a sum multiplies its second summand by."""
     alpha = argument(node, "alpha")
     sign = -1.0 if operation(node) == "sub" else 1.0
-    if not isinstance(alpha, (int, float)):
-        raise Refused(f"the factor of `{node.name}` is not a number")
+    if not isinstance(alpha, (int, float)) or alpha == 0:
+        raise Refused(f"`{node.name}` multiplies what it adds by {alpha}")
     return sign * float(alpha)
 
 

@@ -56,7 +56,7 @@ class Flow:
         self.model = model
         self.enclosed = trace.enclosed
         self.unsteady = unsteady or {}
-        """Modules that other batch sizes call more or less often, each with a sentence."""
+        """Modules that other sizes of the input call more or less often, each with a sentence."""
         self.nodes = list(trace.graph.nodes)
         self.paths = {id(module): path for path, module in model.named_modules()}
         self.aliases = _tensor_aliases(model)

@@ -19,7 +19,7 @@ from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
-from normfix.transforms.steadiness import unseen_arguments, watch
+from normfix.transforms.steadiness import unseen_arguments, watch, wrong_elsewhere
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
 _WRAPPERS = {
@@ -111,9 +111,11 @@ def rewrite(
     quick = prove == "formula" and not trains and (seen.cut is not None or smaller(args, kwargs) is None)
     proofs = [proven(modes[0], seen.cut, seen.result, quick)]
     if quick and not proofs[0].holds:
-        plan.notes += [f"not at a smaller size: {note}" for note in proofs[0].notes if seen.cut is not None]
         proofs = [proven(modes[0], None, seen.result)]
     _require(proofs[0], modes[0], f"{doing} `{type(model).__name__}`")
+    if plan.edits and proofs[0].holds:
+        copy = in_mode(clone(model, doing), modes[0])
+        plan.notes += wrong_elsewhere(copy, lambda wide: apply(plan.edits, wide), args, kwargs)
     for mode in modes[1:]:
         proofs.append(proven(mode, None, None))
         _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")

@@ -92,6 +92,9 @@ def _guarded(flow: Flow, module: nn.Module, path: str) -> list[str]:
         raise Refused(flow.unsteady[path])
     if path in flow.enclosed:
         raise Refused(f"it is called within `{flow.enclosed[path]}`")
+    parent = flow.model.get_submodule(path.rpartition(".")[0])
+    if isinstance(parent, nn.TransformerEncoderLayer):
+        raise Refused(f"a {type(parent).__name__} reads it itself, in its fast path")
     no_hooks(module, path)
     no_parametrization(module, path)
     names = _held(module)

@@ -1,17 +1,19 @@
-"""What one capture does not show: norms that other batch sizes pass by, and arguments left at their default."""
+"""What one capture does not show: other ways that forward takes for inputs of other sizes, and arguments left at their
+default."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from normfix.proof.copying import copied
-from normfix.proof.inputs import Family, Inputs, batches, smaller
-from normfix.proof.measure import Result, run
+from normfix.proof.evidence import EXCUSED
+from normfix.proof.inputs import Family, Inputs, batches, reduced, smaller
+from normfix.proof.measure import Result, distance, run, run_float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +23,48 @@ class Watched:
     result: Result
     """What it makes of the given inputs."""
     unsteady: Mapping[str, str]
-    """Modules that are called more or less often for another batch size, by path, each with a sentence."""
+    """Modules that are called more or less often for another size, by path, each with a sentence."""
     cut: Inputs | None
     """The inputs in a smaller size, at which every module is called as often; None where there are none such."""
 
 
 def watch(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], cut: bool) -> Watched:
-    """Run the model on the given inputs, in a smaller size if asked for, and on other batch sizes. It is left alone."""
+    """Run the model on the given inputs, in a smaller size if asked for, and in other sizes. It is left alone."""
     watched, calls = _counting(model)
     result, seen = _census(watched, calls, Family("given", args, kwargs))
     small = smaller(args, kwargs) if cut and seen is not None else None
     if small is not None and _census(watched, calls, Family("cut", *small))[1] != seen:
         small = None
     unsteady: dict[str, str] = {}
-    for family in batches(*(small or (args, kwargs))) if seen is not None else ():
+    others = batches(*(small or (args, kwargs)))
+    image = reduced(args, kwargs)
+    others += [Family("smaller image", *image)] if image is not None else []
+    for family in others if seen is not None else ():
         other = _census(watched, calls, family)[1]
         unsteady = {**_differences(seen or {}, other, family.name), **unsteady} if other is not None else unsteady
     return Watched(result, unsteady, small)
+
+
+def wrong_elsewhere(
+    model: nn.Module, redo: Callable[[nn.Module], nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[str]:
+    """A note about a rewrite that is wrong for smaller images; empty where it is right, or the model takes none.
+
+    `redo` carries it out on the model, which is used up."""
+    image = reduced(args, kwargs)
+    if image is None:
+        return []
+    wide = model.double()
+    before = run_float64(wide, *image)
+    if before.failure:
+        return []
+    error = distance(before.outputs, run_float64(redo(wide), *image).outputs)
+    if error <= EXCUSED:
+        return []
+    return [
+        f"not at a smaller size: the rewrite is wrong there, by {error:.1e} in float64, since forward computes with "
+        "the size of its input; use the new model for images of the given size only"
+    ]
 
 
 def _differences(seen: Mapping[str, int], other: Mapping[str, int], name: str) -> dict[str, str]:

@@ -60,7 +60,11 @@ def _summed(flow: Flow, node: fx.Node) -> bool:
 def _groups(flow: Flow, root: fx.Node) -> Iterator[list[_Term]]:
     """The convolutions of each input in this sum, where there are several, the one with the largest kernel first."""
     groups: dict[fx.Node, list[_Term]] = {}
-    for conv, ratio in terms(flow, root):
+    try:
+        found = list(terms(flow, root))
+    except Refused:  # a summand of no known weight: no layer is to blame
+        return
+    for conv, ratio in found:
         groups.setdefault(source(conv), []).append((conv, ratio))
     for group in groups.values():
         if len(group) > 1:

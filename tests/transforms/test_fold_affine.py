@@ -245,3 +245,14 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert "weight and bias folded forward into `1`" in capsys.readouterr().out
     assert main(["fold", "net.py:build", "--input", "2x4", "--prove", "formula"]) == 0
     assert "0 applied" in capsys.readouterr().out
+
+
+def test_a_layer_that_reads_its_norms_in_a_fast_path_keeps_them():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, norm_first=True, batch_first=True).eval().double()
+    for norm in (layer.norm1, layer.norm2):
+        _varied(norm)
+    inputs = torch.randn(2, 3, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    done = fold(layer, inputs, affine=True, prove="formula")
+    assert done.applied == [] and "fast path" in done.refused[0].reason
+    with torch.no_grad():
+        torch.testing.assert_close(done.model(inputs), layer(inputs), rtol=0, atol=1e-12)

@@ -33,6 +33,40 @@ def test_a_fold_that_holds_for_the_given_size_only_says_so():
     assert any(note.startswith("not at a smaller size: the rewrite is wrong") for note in done.notes)
 
 
+class Divided(nn.Module):
+    """Divides by the width of its input between convolution and norm, or passes the norm by where it is small."""
+
+    def __init__(self, skips=False):
+        super().__init__()
+        self.conv, self.norm, self.skips = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), skips
+        self.norm.running_mean.fill_(0.5)
+
+    def forward(self, x):
+        made = self.conv(x)
+        if self.skips:
+            return self.norm(made) if x.shape[-1] > 12 else made
+        return self.norm(made / x.shape[-1])
+
+
+@pytest.mark.parametrize("prove", ["full", "formula"])
+def test_a_fold_of_a_forward_that_computes_with_its_size_says_so(prove):
+    done = normfix.fold(Divided().eval(), torch.randn(2, 3, 16, 16), prove=prove)
+    assert [change.where for change in done.applied] == ["norm"]
+    assert any("computes with the size of its input" in note for note in done.notes)
+
+
+def test_a_norm_that_small_images_pass_by_stays():
+    done = normfix.fold(Divided(skips=True).eval(), torch.randn(2, 3, 16, 16), prove="formula")
+    assert done.applied == []
+    assert "0 times for a smaller image" in done.refused[0].reason
+
+
+def test_a_fold_that_holds_for_all_sizes_has_no_note():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)).eval()
+    done = normfix.fold(model, torch.randn(2, 3, 16, 16), prove="formula")
+    assert len(done.applied) == 1 and done.notes == []
+
+
 def test_a_wrong_rewrite_of_a_large_image_is_refused(monkeypatch):
     from normfix.transforms import algebra
 

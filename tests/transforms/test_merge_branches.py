@@ -190,3 +190,17 @@ def test_a_branch_that_others_look_at_stays(spoil, request):
     spoil(model)
     done = fold(model.double(), image(), merge_branches=True, prove="formula")
     assert len(_convolutions(done.model)) == (1 if "fine" in request.node.name else 2)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        pytest.param(lambda m, x: torch.add(m.identity(x), m.main(x), alpha=0), id="norm-and-nothing-of-the-conv"),
+        pytest.param(lambda m, x: torch.add(m.small(x), m.main(x), alpha=0), id="conv-and-nothing-of-the-larger"),
+    ],
+)
+def test_what_is_added_zero_times_takes_nothing_over(forward):
+    model = _repvgg(conv(padding=1), forward, small=conv(4, 4, 1)).double()
+    done = fold(model, image(), merge_branches=True, prove="formula")
+    assert done.applied == []
+    torch.testing.assert_close(done.model(image()), model(image()), rtol=0, atol=0)
