@@ -31,7 +31,6 @@ class Reach:
         nodes: list[Named] = [*definitions, *values]
         self.texts = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
         self.words = {node: set(_WORDS.findall(text)) for node, text in self.texts.items()}
-        self._matters = may_matter_beside(script.text)
         self._own: dict[Named, bool] = {}
         self._beside: dict[Named, bool] = {}
         self._texts_beside: dict[str, str | None] = {}
@@ -57,7 +56,7 @@ class Reach:
     def _leads(self, parts: Iterable[Named], beside: bool) -> bool:
         if any(self._names(one) for one in parts):
             return True
-        return beside and self._matters and any(self._imports(one) for one in parts)
+        return beside and may_matter_beside(self._script.text) and any(self._imports(one) for one in parts)
 
     def _followed(self, start: Named) -> set[Named]:
         """The definitions that are run when this one is: through one object, where it is a class, else two."""
