@@ -29,6 +29,8 @@ def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> b
         return True
     if not any(word in text for word in WORDS):
         return False
+    if plan.named:
+        return True  # It is parsed in any case.
     if names_norm(text) or (siblings is not None and says_norm(text) and _imports_norm(text, path, siblings)):
         return True
     return any(check.may_find(text, plan.options) for check in _by_cost() if check.rule.code in plan.codes)
