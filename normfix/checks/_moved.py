@@ -3,10 +3,11 @@
 import ast
 
 from normfix import vocabulary
+from normfix.checks._attributes import takes_modules
 from normfix.findings import InsertStatement, Remedy, ReplaceExpression, Together
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import layer_kind
-from normfix.usage.steps import dotted
+from normfix.usage.steps import dotted, scope_of
 
 FUNCTIONAL = {
     "AlphaDropout": "alpha_dropout",
@@ -39,6 +40,8 @@ def _functional(script: Script, node: ast.Call, kind: str) -> Remedy | None:
         return None
     value, rate = script.source(call.args[0]), script.source(given[0]) if given else "0.5"
     namespace = _functions(script)
+    if namespace.partition(".")[0] in scope_of(script, node).bound:
+        return None
     if not namespace or kind not in FUNCTIONAL or any(mark in script.source(call) for mark in "\n#"):
         return None
     return ReplaceExpression(script.site(call), f"{namespace}.{FUNCTIONAL[kind]}({value}, {rate}, self.training)")
@@ -63,6 +66,7 @@ def _stored(script: Script, owner: ast.ClassDef, node: ast.Call) -> Remedy | Non
     if last is None or any(mark in script.source(node) for mark in "\n#"):
         return None
     taken = {one.attr for one in script.of_type(ast.Attribute)} | {getattr(one, "name", "") for one in owner.body}
+    taken |= {one.value for one in walk(owner) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
     name = next(one for one in ("norm", *(f"norm{number}" for number in range(2, len(taken) + 3))) if one not in taken)
     parts = (
         InsertStatement(script.site(last), f"self.{name} = {script.source(node)}", after=True),
@@ -90,7 +94,8 @@ def _last_attribute(owner: ast.ClassDef) -> ast.stmt | None:
     for method in owner.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             own = [one for one in method.body if isinstance(one, ast.Assign) and _is_attribute(one.targets[0])]
-            return own[-1] if own and not any(isinstance(one, ast.Return) for one in walk(method)) else None
+            returns = any(isinstance(one, ast.Return) for one in walk(method))
+            return own[-1] if own and not returns and takes_modules(method, own[-1]) else None
     return None
 
 

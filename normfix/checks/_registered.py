@@ -2,6 +2,7 @@
 
 import ast
 
+from normfix.checks._attributes import takes_modules
 from normfix.script import Script, walk
 from normfix.usage.networks import classes, is_torch_class, layer_kind
 from normfix.usage.steps import dotted, position, scope_of
@@ -27,7 +28,8 @@ def can_register(script: Script, name: str, value: ast.expr) -> bool:
     """Is it certain that the container in the attribute `name` may be wrapped where it is written, as `value`."""
     attribute = name.rpartition(".")[2]
     uses = [one for one in script.of_type(ast.Attribute) if one.attr == attribute and isinstance(one.ctx, ast.Load)]
-    return _holds_modules(script, value) and all(_is_shared_use(script, one) for one in uses)
+    ready = takes_modules(scope_of(script, value).node, value)
+    return ready and _holds_modules(script, value) and all(_is_shared_use(script, one) for one in uses)
 
 
 def _holds_modules(script: Script, value: ast.expr) -> bool:

@@ -25,7 +25,7 @@ AWARE = ("sqrt", "FrozenBatchNorm", "momentum=None", "patch_batchnorm", "BatchNo
 HELP = "Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out of the checkpoint"
 
 
-@on_script(RULE, words=("checkpoint", "torch.utils"))
+@on_script(RULE, words=("checkpoint", "torch", "utils"))
 def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """`torch.utils.checkpoint` over a part of a module that holds batch norm."""
     if "checkpoint" not in script.text or is_unit_test(script) or any(word in script.text for word in AWARE):

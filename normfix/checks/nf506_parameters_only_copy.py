@@ -107,7 +107,8 @@ def _copy(script: Script, loop: ast.For, written: str) -> str:
     models = [dotted(one.func.value) for one in zipped.args if _is_parameters(one)]  # type: ignore[attr-defined]
     names = [dotted(one) for one in target.elts]
     others = [one for one in script.of_type(ast.For) if scope_of(script, one) is not scope_of(script, loop)]
-    if len(models) != 2 or not all((*models, *names)) or any(_models(script, one) for one in others):
+    hidden = {one.partition(".")[0] for one in models} & set(names)
+    if len(models) != 2 or not all((*models, *names)) or hidden or any(_models(script, one) for one in others):
         return ""
     first = subject(zipped.args[0].func.value) == written  # type: ignore[attr-defined]
     old, new = names if first else reversed(names)

@@ -19,7 +19,9 @@ REGISTRARS = frozenset(
 _LIBRARIES = {name.partition(".")[0] for name in LIBRARIES}
 LAYERS = "|".join("Conv Linear Norm LRN Dropout Embedding LSTM GRU RNN Sequential hub".split() + sorted(_LIBRARIES))
 """A part of the name of each layer with state, and where networks come from."""
-_CALL = r"(?:append\(\s*|[=+*]\s*\(*\s*[\[{{](?:[^=]*?[\[{{,:]\s*)?)(?:\w+\.)*{}\w*\s*\("
+_BEFORE = r"(?:[^=]*?(?:=[^=\s][^=]*?)*?[\[{{,:]\s*)?(?:#.*\s*)*"
+"""What stands in a list or dict before a call, as far as no assignment follows: other items, and comments."""
+_CALL = r"(?:append\(\s*|[=+*]\s*\(*\s*[\[{{]\s*" + _BEFORE + r")(?:\w+\.)*{}\w*\s*\("
 CAPITAL_CALL, ANY_CALL = pattern(_CALL.format("[A-Z]")), pattern(_CALL.format(""))
 LOWER = pattern(r"(?m)^[ \t]*class[ \t]+[a-z_]|import[ \t].*[A-Z]\w*[ \t]+as[ \t]+[a-z_]")
 Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp

@@ -76,6 +76,10 @@ def test_silent(text: str) -> None:
         pytest.param(
             block("import torch.utils.checkpoint as cp\n        return cp.checkpoint(self.body, x)  # here"), id="alias"
         ),
+        pytest.param(
+            block("from torch import utils\n        return utils.checkpoint.checkpoint(self.body, x)  # here"),
+            id="through its package",
+        ),
     ],
 )
 def test_found(text: str) -> None:

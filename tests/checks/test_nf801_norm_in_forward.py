@@ -92,6 +92,12 @@ def net(text: str, stored: str = "", base: str = "nn.Module") -> str:
         pytest.param(net("return nn.Dropout(0.1, True)(x)"), id="in place"),
         pytest.param(net("return nn.Dropout(*rates)(x)"), id="a starred rate"),
         pytest.param(net("return nn.Dropout(0.1)(input=x)"), id="by keyword"),
+        pytest.param(net("B, F, T = x.shape\nreturn nn.Dropout(0.1)(x)"), id="a size is called as the functions are"),
+        pytest.param(
+            "class Net(nn.Module):\n    def __init__(self):\n        self.width = 8\n        super().__init__()\n\n"
+            "    def forward(self, x):\n        return nn.BatchNorm2d(8)(x)\n",
+            id="attributes are set before that of a module can be",
+        ),
     ],
 )
 def test_found_and_left_to_its_author(text: str) -> None:
@@ -106,6 +112,11 @@ def test_found_and_left_to_its_author(text: str) -> None:
             net("return nn.BatchNorm2d(8, eps=1e-3)(x)"),
             net("return self.norm(x)", "        self.norm = nn.BatchNorm2d(8, eps=1e-3)\n"),
             id="called at once",
+        ),
+        pytest.param(
+            net("return nn.BatchNorm2d(8)(x) * getattr(self, 'norm')"),
+            net("return self.norm2(x) * getattr(self, 'norm')", "        self.norm2 = nn.BatchNorm2d(8)\n"),
+            id="a name that is taken as a string",
         ),
         pytest.param(
             net("bn = nn.LayerNorm((8, 8))\nreturn bn(x)"),

@@ -68,6 +68,9 @@ def test_silent(text: str) -> None:
             "self.bns = []  # here\nfor i in range(n):\n    self.bns.append(nn.BatchNorm2d(8))", id="appended"
         ),
         pytest.param("self.bns = [nn.BatchNorm2d(8)] * n  # here", id="repeated"),
+        pytest.param("self.ls = [  # here\n    nn.Linear(8, 8, bias=False),\n]*2", id="on a line of its own"),
+        pytest.param("self.ls = [  # here\n    # One.\n    nn.Linear(8, 8, bias=False),\n] * 2", id="under a comment"),
+        pytest.param("self.ls = [make(k=1), nn.Linear(8, 8)]  # here", id="after a call with a keyword"),
         pytest.param("self.bns = {'a': nn.LayerNorm(8), 'b': nn.LayerNorm(8)}  # here", id="a dict"),
         pytest.param("self.bns = {i: nn.BatchNorm2d(8) for i in range(n)}  # here", id="a dict comprehension"),
         pytest.param("self.ls: list = [nn.Linear(8, 8), nn.Linear(8, 8)]  # here", id="annotated"),
@@ -122,6 +125,11 @@ TWO = "self.ls = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]"
 )
 def test_found_and_left_to_its_author(text: str) -> None:
     assert fixed(rule, init(text)) == init(text) and report(rule, init(text)).findings
+
+
+def test_a_container_that_stands_before_a_module_can_be_an_attribute_is_left_to_its_author() -> None:
+    text = f"class Net(nn.Module):\n    def __init__(self):\n        {TWO}\n        super().__init__()\n"
+    assert fixed(rule, text) == text and report(rule, text).findings
 
 
 @pytest.mark.parametrize(
