@@ -211,6 +211,8 @@ class Definition:
     """The paths of the instances."""
     script: Callable[[], Script]
     """The file that it is written in. Raises `Undecided` where there is none to read."""
+    line: int = 0
+    """A line within it: a file may define the name twice."""
 
 
 @dataclass(eq=False)

@@ -42,6 +42,7 @@ def _node(tree: ast.AST, definition: Definition) -> ast.ClassDef | None:
             one
             for one in ast.walk(found)
             if isinstance(one, ast.ClassDef | ast.FunctionDef) and one.name == name and one is not found
+            if not definition.line or one.lineno <= definition.line <= (one.end_lineno or one.lineno)
         ]
         if not inner:
             return None

@@ -123,7 +123,14 @@ def _only_raises(method: ast.FunctionDef) -> bool:
 def _is_frozen_on_purpose(method: ast.FunctionDef) -> bool:
     """Does the whole body leave the mode alone, or put the module in eval mode."""
     text = " ".join(ast.unparse(one) for one in _statements(method))
-    return text in ("return self", "pass", "...", "") or "train(False)" in text or "train(mode=False)" in text
+    words = (
+        "train(False)",
+        "train(mode=False)",
+        "train(self, False)",
+        "train(self, mode=False)",
+        "self.training = False",
+    )
+    return text in ("return self", "pass", "...", "") or any(word in text for word in words)
 
 
 def _is_training_loop(method: ast.FunctionDef) -> bool:

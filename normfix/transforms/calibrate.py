@@ -19,7 +19,7 @@ def calibrate(model: nn.Module, paths: Sequence[str], batches: Iterable[Any]) ->
     as it is. A batch is a tensor, a tuple of arguments or a dict of keyword arguments. Returns the samples seen.
 
     Each batch counts by its number of samples. A bar is shown where standard error is a terminal. Raises `UsageError`
-    where there are no batches.
+    where there are no batches, or the model does not take one.
     """
     norms = [module for path in paths if isinstance(module := model.get_submodule(path), Norm)]
     modes = {module: module.training for module in model.modules()}
@@ -30,14 +30,13 @@ def calibrate(model: nn.Module, paths: Sequence[str], batches: Iterable[Any]) ->
         for norm in norms:
             norm.reset_running_stats()
             norm.train()
-        for batch in watched(batches, "calibrating"):
+        for number, batch in enumerate(watched(batches, "calibrating"), start=1):
             args, kwargs = _arguments(batch)
             count = _samples(args, kwargs)
             seen += count
             for norm in norms:
-                norm.momentum = count / seen
-            with torch.no_grad():
-                model(*args, **kwargs)
+                norm.momentum = count / max(seen, 1)
+            _forward(model, args, kwargs, number)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -46,6 +45,17 @@ def calibrate(model: nn.Module, paths: Sequence[str], batches: Iterable[Any]) ->
     if not seen:
         raise UsageError("calibrating: there are no batches")
     return seen
+
+
+def _forward(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], number: int) -> None:
+    try:
+        with torch.no_grad():
+            model(*args, **kwargs)
+    except Exception as error:
+        raise UsageError(
+            f"calibrating: the model does not take batch {number} ({type(error).__name__}: {error}); a tuple holds the "
+            "arguments of forward, without labels"
+        ) from error
 
 
 def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -119,7 +119,7 @@ def rewrite(
     for mode in modes[1:]:
         proofs.append(proven(mode, None, None))
         _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")
-    migration = _migration(model, trace, planner, seen.unsteady)
+    migration = _migration(model, trace, planner, seen.unsteady, plan)
     return Rewrite(new, plan.applied, plan.refused, proofs[0], equivalence, plan.notes, seconds, migration)
 
 
@@ -141,12 +141,16 @@ def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _migration(
-    model: nn.Module, trace: Trace, planner: Planner, varying: Mapping[str, str]
+    model: nn.Module, trace: Trace, planner: Planner, varying: Mapping[str, str], done: Plan
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     def migrate(old: Mapping[str, Any]) -> dict[str, Any]:
         fresh = clone(model, "migrating a state dict of")
         fresh.load_state_dict(dict(old))
         plan = planner(Flow(fresh, trace, varying), state_of(fresh))
+        lost = {change.where for change in done.applied} - {change.where for change in plan.applied}
+        if lost:
+            reason = next((one.reason for one in plan.refused if one.where in lost), f"`{min(lost)}` would stay")
+            raise UsageError(f"migrating: with these weights the rewrite would be another one: {reason}")
         return dict(apply(plan.edits, fresh).state_dict())
 
     return migrate

@@ -30,6 +30,13 @@ def train(self, mode=True):
         pytest.param(method("def train(self, mode=True):\n    return self"), id="frozen on purpose"),
         pytest.param(method("def train(self, mode=True):\n    return super().train(False)"), id="always in eval mode"),
         pytest.param(
+            method("def train(self, mode=True):\n    return nn.Module.train(self, False)"), id="eval mode by its class"
+        ),
+        pytest.param(
+            method("def train(self, mode=True):\n    self.training = False\n    self.bn.eval()\n    return self"),
+            id="eval mode by hand",
+        ),
+        pytest.param(
             method(
                 "def train(self, mode=True):\n    for m in self.children():\n        m.train(mode)\n    return self"
             ),

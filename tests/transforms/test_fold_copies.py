@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transform_networks import chain, conv, image, lambda_of, randomise
 
+from normfix.errors import UsageError
 from normfix.rewrites import ProofFailed
 from normfix.transforms import folding
 from normfix.transforms.base import SetTensor
@@ -108,6 +109,18 @@ def test_migrate_gives_the_same_model_for_another_checkpoint():
     wide = fold(copy.deepcopy(model).double(), image(), prove="none")
     wide.model.load_state_dict(wide.migrate(other.state_dict()))
     torch.testing.assert_close(wide.model(image()), other(image()), rtol=0, atol=1e-10)
+
+
+def test_a_checkpoint_that_asks_for_another_rewrite_is_refused():
+    model = chain(conv(), nn.MaxPool2d(2), BN(4))
+    with torch.no_grad():
+        model[2].weight.abs_().add_(0.1)
+    other = copy.deepcopy(model.state_dict())
+    other["2.weight"].neg_()
+    done = fold(model, image().float(), prove="none")
+    assert len(done.applied) == 1
+    with pytest.raises(UsageError, match=r"another one: `2` goes neither back, .* a scale is not positive"):
+        done.migrate(other)
 
 
 def test_a_wrong_plan_raises_and_returns_nothing(monkeypatch):

@@ -148,6 +148,24 @@ def test_calibration_averages_over_samples():
 
 
 @pytest.mark.parametrize(
+    "batch",
+    [
+        pytest.param((X, torch.tensor([0, 1])), id="labels-are-no-argument-of-forward"),
+        pytest.param(X[:, :1], id="other-channels"),
+    ],
+)
+def test_a_batch_that_the_model_does_not_take_is_named(batch):
+    with pytest.raises(UsageError, match="calibrating: the model does not take batch 2"):
+        swap(chain(conv(), nn.GroupNorm(2, 4)), "batch", X, calibrate=[X, batch], prove="none")
+
+
+def test_an_empty_batch_counts_for_nothing():
+    model = chain(conv(), nn.GroupNorm(2, 4))
+    found = [swap(model, "batch", X, calibrate=data, prove="none") for data in ([X], [X[:0], X, X[:0]])]
+    torch.testing.assert_close(found[0].model[1].running_var, found[1].model[1].running_var)
+
+
+@pytest.mark.parametrize(
     ("to", "layer", "inputs", "expected"),
     [
         pytest.param("instance", BN(4), X, nn.InstanceNorm2d, id="instance"),

@@ -19,8 +19,9 @@ _METHODS = ("forward", "train")
 
 
 def definitions_of(model: nn.Module) -> list[Definition]:
-    """Each class outside torch whose own `forward` or `train` an instance in the model runs."""
-    instances: dict[type, list[str]] = {}
+    """Each class outside torch whose own `forward` or `train` an instance in the model runs. Methods that were put into
+    a class later are left out: its source does not show them."""
+    instances: dict[type[nn.Module], list[str]] = {}
     for path, module in model.named_modules():
         instances.setdefault(type(module), []).append(path)
     methods: dict[type, set[str]] = {}
@@ -28,13 +29,22 @@ def definitions_of(model: nn.Module) -> list[Definition]:
     for cls, paths in instances.items():
         for name in _METHODS:
             owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
-            if owner.__module__.partition(".")[0] != "torch":
+            # A class with an eval() of its own does not go through train(False).
+            unused = name == "train" and cls.eval is not nn.Module.eval
+            if owner.__module__.partition(".")[0] != "torch" and _line(owner, name) and not unused:
                 methods.setdefault(owner, set()).add(name)
                 modules.setdefault(owner, []).extend(path for path in paths if path not in modules[owner])
     return [
-        Definition(cls.__qualname__, frozenset(names), tuple(modules[cls]), _script_of(cls))
+        Definition(cls.__qualname__, frozenset(names), tuple(modules[cls]), _script_of(cls), _line(cls, min(names)))
         for cls, names in methods.items()
     ]
+
+
+def _line(cls: type, name: str) -> int:
+    """Where the method of a class begins; 0 where it is not written there."""
+    method = inspect.unwrap(vars(cls).get(name))  # type: ignore[arg-type]  # anything is handed back
+    written = getattr(method, "__qualname__", "") == f"{cls.__qualname__}.{name}"
+    return method.__code__.co_firstlineno if written and inspect.isfunction(method) else 0
 
 
 def _script_of(cls: type) -> Callable[[], Script]:
