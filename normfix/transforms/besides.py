@@ -34,6 +34,12 @@ def after(flow: Flow, norm: Norm) -> fx.GraphModule:
     return fx.GraphModule(nn.Module(), graph, "Besides")
 
 
+def does_more(flow: Flow, norm: Norm) -> bool:
+    """Does the norm's forward itself change single elements of the normalised tensor."""
+    own = [node for node in _behind(flow, norm) if flow.home(node) == norm.path]
+    return any(torch.Tag.pointwise in getattr(node.target, "tags", ()) for node in own)
+
+
 def _behind(flow: Flow, norm: Norm) -> list[fx.Node]:
     """The nodes of the norm's first call that come after the norm itself."""
     keys = {step.key for step in flow.steps(norm.node) if step.path == norm.path}

@@ -105,7 +105,8 @@ def _children_called(flow: Flow, norm: Norm) -> tuple[str, ...]:
 def _besides(flow: Flow, norm: Norm, module: nn.Module, order: tuple[str, ...], affine: Affine) -> nn.Module | None:
     """What the norm's class does besides, where that is no child of it; None where it does nothing else. Raises
     `Refused` where that cannot be kept."""
-    if _explains(norm, module, _folded(copied(module), order, None), affine):
+    seen = besides.does_more(flow, norm)  # a limit that no trial reaches is seen in the graph only
+    if not seen and _explains(norm, module, _folded(copied(module), order, None), affine):
         return None
     if order:
         raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than normalise and call its parts")

@@ -43,6 +43,19 @@ def test_it_is_kept(name):
     torch.testing.assert_close(done.model(other), model(other), rtol=0, atol=1e-12)
 
 
+def test_a_limit_that_the_trials_do_not_reach_is_kept():
+    model = chain(conv(), _subclass("Own", lambda m, y: y.clamp(-200, 200))(4)).double()
+    done = fold(model, image(), prove="formula")
+    assert len(done.applied) == 1 and model(image() * 1e4).abs().max() == 200
+    torch.testing.assert_close(done.model(image() * 1e4), model(image() * 1e4), rtol=0, atol=1e-9)
+
+
+def test_a_norm_that_does_more_to_large_images_stays():
+    own = _subclass("Own", lambda m, y: y.relu() if y.shape[-1] > 8 else y)(4)
+    done = fold(chain(conv(), own).double(), image(size=12), prove="formula")
+    assert done.applied == [] and "does more than normalise" in done.refused[0].reason
+
+
 def test_it_is_kept_at_every_call():
     own = _subclass("Own", WORK["relu"])(4)
     model = lambda_of(lambda m, x: m.n(m.a(x)) - m.n(m.b(x)), a=conv(), b=conv(), n=own).double()
