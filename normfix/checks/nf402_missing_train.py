@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.usage.flow import Event, callee, effects, events
-from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch
+from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch, unwrapped
 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 
@@ -16,12 +16,13 @@ RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 @on_script(RULE, words=(".eval()|.train(False", ".backward("))
 def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A loop that trains a model and then calls eval() on it, with no train() anywhere in it or in its helpers."""
-    if (".eval()" not in script.text and ".train(False" not in script.text) or ".backward(" not in script.text:
-        return
     every: list[Loop] = [*script.of_type(ast.For), *script.of_type(ast.While), *script.of_type(ast.AsyncFor)]
-    for loop in (one for one in every if not loops(script, one)):
-        scope = scope_of(script, loop)
-        for name in _candidates(script, scope, loop):
+    new = {loop: _rebuilt(script, loop) for loop in every}
+    for loop in every:
+        scope, around = scope_of(script, loop), [new[one] for one in loops(script, loop)]
+        # Of several loops the outermost one that does not build the model anew: epochs, not folds.
+        names = _candidates(script, scope, loop) if all(around) else []
+        for name in (one for one in names if one not in new[loop] and all(one in built for built in around)):
             try:
                 found = _lasting_eval(script, scope, loop, name)
             except Undecided as undecided:
@@ -29,6 +30,22 @@ def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]
                 continue
             if found is not None:
                 yield _problem(script, loop, name, found)
+
+
+def _rebuilt(script: Script, loop: Loop) -> set[str]:
+    """The names that each round of a loop, or a method that it calls, gives to what it builds anew."""
+    inside = list(walk(loop))
+    called = {one for call in inside if isinstance(call, ast.Call) and (one := callee(script, call)) is not None}
+    stored = {name for one in called for part in walk(one) for name in _given(part) if name.startswith("self.")}
+    return stored | {name for part in inside for name in _given(part)}
+
+
+def _given(node: ast.AST) -> set[str]:
+    """The names that are given what a call returns that does not take them."""
+    if not isinstance(node, ast.Assign) or not isinstance(unwrapped(node.value), ast.Call | ast.Tuple):
+        return set()
+    targets = {dotted(part) for target in node.targets for part in walk(target)}
+    return targets - {dotted(part) for part in walk(node.value)}
 
 
 def _problem(script: Script, loop: Loop, name: str, found: Event) -> Problem:

@@ -7,9 +7,9 @@ from normfix import norms
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.usage.networks import contents, is_unit_test, network_of
-from normfix.usage.steps import subject
+from normfix.usage.steps import dotted, scope_of, subject
 
 RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE | LIVE)
 PRIVATE = frozenset({"make_private", "make_private_with_epsilon"})
@@ -33,7 +33,7 @@ def per_sample_gradient_norm(script: Script, facts: Facts) -> Iterator[Problem]:
         else:
             private_here = model is not None
         name = subject(model) if model is not None else ""
-        if not name or not contents(script, network_of(script, call, name)).batch_norm:
+        if not name or not contents(script, _network(script, call, name)).batch_norm:
             continue
         if not private_here and f"{name}.eval()" in script.text:
             continue
@@ -44,6 +44,16 @@ def per_sample_gradient_norm(script: Script, facts: Facts) -> Iterator[Problem]:
             help="Use group norm (`normfix swap --to group`)",
             severity=Severity.ERROR if private_here else Severity.INFO,
         )
+
+
+def _network(script: Script, call: ast.Call, name: str) -> ast.expr | None:
+    """What built the model: where the call gives its own result the same name, what had the name before."""
+    around = script.parents[call]
+    values = scope_of(script, call).bound.get(name, [])
+    renamed = isinstance(around, ast.Assign) and name in {dotted(one) for one in walk(around.targets[0])}
+    if renamed and len(values) == 2 and values[1] in (None, call) and values[0] is not None:
+        return values[0]
+    return network_of(script, call, name)
 
 
 @on_graph(RULE)

@@ -51,6 +51,14 @@ TRAIN = f"for x, y in data: {STEP}"
         pytest.param(loop(TRAIN, "ema.eval()", "ema(v)"), id="another model is evaluated"),
         pytest.param(loop(TRAIN, "copy = deepcopy(net)", "copy.eval()"), id="a copy is evaluated"),
         pytest.param(loop(TRAIN) + "net.eval()\nnet(v)", id="eval after the loop"),
+        pytest.param(loop("net = Net()", TRAIN, "net.eval()"), id="a network for each fold"),
+        pytest.param(loop("net, optimizer = build(epoch)", TRAIN, "net.eval()"), id="one that a helper builds"),
+        pytest.param(
+            "class T:\n    def build(self):\n        self.net = Net()\n    def run(self):\n        for f in folds:\n"
+            "            self.build()\n            self.loss(self.net(x)).backward(); self.opt.step()\n"
+            "            self.net.eval()",
+            id="one that a method builds",
+        ),
         pytest.param(loop("net.eval()", "with torch.no_grad(): net(v)"), id="nothing is trained"),
         pytest.param(
             HELPERS.replace("def fit(model, data, optimizer):", "def fit(model, data, optimizer):\n    model.train()")
@@ -105,6 +113,11 @@ def test_silent(text: str) -> None:
             "    def val(self):\n        self.net.eval()  # here\n",
             id="in methods",
         ),
+        pytest.param(
+            loop("net = Net()", "for e in range(3):", f"    {TRAIN}", "    net.eval()  # here"),
+            id="epochs of each fold",
+        ),
+        pytest.param(loop("net = nn.DataParallel(net)", TRAIN, "net.eval()  # here"), id="the same network, wrapped"),
         pytest.param(
             SETUP + "while True:\n    " + STEP + "\n    if n % 9 == 0:\n        net.eval()  # here", id="while"
         ),

@@ -35,6 +35,7 @@ PRIVATE = "net, opt, loader = engine.make_private(module=model, optimizer=opt, d
             id="vmap without batch norm",
         ),
         pytest.param(OPACUS + NET + "model = Net()\nmodel(x)", id="not made private"),
+        pytest.param(OPACUS + NET + "model = Net()\nmodel, _ = repair(model)\n" + PRIVATE, id="perhaps repaired"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -45,6 +46,9 @@ def test_silent(text: str) -> None:
     ("text", "severity"),
     [
         pytest.param(OPACUS + NET + "model = Net()\n" + PRIVATE + "  # here", "error", id="make_private"),
+        pytest.param(
+            OPACUS + NET + "model = Net()\n" + PRIVATE.replace("net,", "model,") + "  # here", "error", id="same name"
+        ),
         pytest.param(
             OPACUS + NET + "model = Net()\nengine.make_private_with_epsilon(module=model, epochs=3)  # here",
             "error",
