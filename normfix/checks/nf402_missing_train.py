@@ -33,16 +33,17 @@ def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]
 
 
 def _rebuilt(script: Script, loop: Loop) -> set[str]:
-    """The names that each round of a loop, or a method that it calls, gives to what it builds anew."""
+    """The names that each round of a loop, or a method that it calls, gives to what it builds anew or takes in turn."""
     inside = list(walk(loop))
     called = {one for call in inside if isinstance(call, ast.Call) and (one := callee(script, call)) is not None}
     stored = {name for one in called for part in walk(one) for name in _given(part) if name.startswith("self.")}
-    return stored | {name for part in inside for name in _given(part)}
+    taken = set() if isinstance(loop, ast.While) else {dotted(part) for part in walk(loop.target)}
+    return stored | taken | {name for part in inside for name in _given(part)}
 
 
 def _given(node: ast.AST) -> set[str]:
-    """The names that are given what a call returns that does not take them."""
-    if not isinstance(node, ast.Assign) or not isinstance(unwrapped(node.value), ast.Call | ast.Tuple):
+    """The names that are given what a call returns that does not take them, or an item of something."""
+    if not isinstance(node, ast.Assign) or not isinstance(unwrapped(node.value), ast.Call | ast.Tuple | ast.Subscript):
         return set()
     targets = {dotted(part) for target in node.targets for part in walk(target)}
     return targets - {dotted(part) for part in walk(node.value)}

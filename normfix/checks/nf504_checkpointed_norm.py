@@ -12,13 +12,14 @@ from normfix.checks._modes import trains
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph
+from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import calls_of, dotted, functions, scope_of
 
 RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIVE | {"state"})
 CHECKPOINT = "torch.utils.checkpoint."
-AWARE = ("sqrt", "FrozenBatchNorm", "momentum=None", "patch_batchnorm", "BatchNormAux")
+AWARE = pattern(r"momentum.*sqrt|-\s*(?:\w+\.)?sqrt|FrozenBatchNorm|momentum=None|patch_batchnorm|BatchNormAux")
 """Words of code that makes up for the second update, or does not have it."""
 
 
@@ -28,7 +29,7 @@ HELP = "Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out 
 @on_script(RULE, words=("checkpoint", "torch", "utils"))
 def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """`torch.utils.checkpoint` over a part of a module that holds batch norm."""
-    if "checkpoint" not in script.text or is_unit_test(script) or any(word in script.text for word in AWARE):
+    if "checkpoint" not in script.text or is_unit_test(script) or AWARE.search(script.text):
         return
     for node in calls_of(script, "checkpoint", "checkpoint_sequential"):
         known = node.args and script.resolve(node.func).startswith(CHECKPOINT)

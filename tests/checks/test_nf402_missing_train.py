@@ -52,6 +52,8 @@ TRAIN = f"for x, y in data: {STEP}"
         pytest.param(loop(TRAIN, "copy = deepcopy(net)", "copy.eval()"), id="a copy is evaluated"),
         pytest.param(loop(TRAIN) + "net.eval()\nnet(v)", id="eval after the loop"),
         pytest.param(loop("net = Net()", TRAIN, "net.eval()"), id="a network for each fold"),
+        pytest.param(loop("net = nets[epoch]", TRAIN, "net.eval()"), id="one of several, by its index"),
+        pytest.param(SETUP + f"for net in (Net(), Net()):\n    {TRAIN}\n    net.eval()", id="one of several, in turn"),
         pytest.param(loop("net, optimizer = build(epoch)", TRAIN, "net.eval()"), id="one that a helper builds"),
         pytest.param(
             "class T:\n    def build(self):\n        self.net = Net()\n    def run(self):\n        for f in folds:\n"

@@ -77,6 +77,9 @@ def test_silent(text: str) -> None:
             block("import torch.utils.checkpoint as cp\n        return cp.checkpoint(self.body, x)  # here"), id="alias"
         ),
         pytest.param(
+            block("math.sqrt(2 / n); return checkpoint(self.body, x)  # here"), id="a square root in an initialisation"
+        ),
+        pytest.param(
             block("from torch import utils\n        return utils.checkpoint.checkpoint(self.body, x)  # here"),
             id="through its package",
         ),
