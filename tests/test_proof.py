@@ -416,3 +416,9 @@ def test_families_run_together_give_what_they_give_alone():
     assert whole is not None and len(whole) == 5
     for family, result in zip(made, whole, strict=True):
         assert distance(run(model, family.args, family.kwargs).outputs, result.outputs) < 1e-14
+
+
+def test_outputs_without_a_number_prove_nothing():
+    model = nn.Linear(3, 2)
+    found = verify(model, nn.Sequential(copy.deepcopy(model), nn.Softplus()), torch.zeros(0, 3))
+    assert not found.holds and any("nothing to compare" in note for note in found.notes)

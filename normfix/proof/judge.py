@@ -75,6 +75,9 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
         return None
     redone, rewritten = (evidence.redone or [])[index], evidence.rewritten[index]
     _require_dense([*exact.outputs, *plain.outputs, *redone.outputs])
+    if not any(part.numel() for part in exact.outputs):
+        told.append(f"the model gives no numbers on {name} inputs: there is nothing to compare")
+        return None
     if name != "given" and not all(bool(part.isfinite().all()) for part in (*exact.outputs, *plain.outputs)):
         told.append(f"the model's output is not finite on {name} inputs, which were left out")
         return None

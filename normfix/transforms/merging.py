@@ -41,17 +41,20 @@ class Merged(nn.Module):
         super().__init__()
         self.was = was
         self.channels = channels
-        self.windows = tuple(windows)
+        self.single = not windows
+        # TorchScript takes no empty list, and no loop over pairs.
+        self.windows = [list(window) for window in windows or [(1, 1, 0, 1)]]
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.windows:
+        if self.single:
             return input.new_zeros(())
-        rank = len(self.windows)
-        sizes = [
-            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-            for size, (kernel, stride, padding, dilation) in zip(input.shape[-rank:], self.windows, strict=True)
-        ]
-        return input.new_zeros((*input.shape[: -rank - 1], self.channels, *sizes))
+        sizes = list(input.shape)
+        first = len(sizes) - len(self.windows)
+        sizes[first - 1] = self.channels
+        for axis in range(len(self.windows)):
+            kernel, stride, padding, dilation = self.windows[axis]
+            sizes[first + axis] = (sizes[first + axis] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        return input.new_zeros(sizes)
 
     def extra_repr(self) -> str:
         return f"was {self.was}"

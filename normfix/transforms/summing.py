@@ -43,7 +43,8 @@ def _tried(flow: Flow, store: Store, done: Plan, first: _Term, other: _Term) -> 
         with store:
             edit = _into_kernel(flow, store, first, other)
     except Refused as refused:
-        done.refused.append(Refusal(path, f"`{path}` stays beside {flow.name(first[0])}, since {refused.reason}"))
+        name = flow.name(other[0])
+        done.refused.append(Refusal(path, f"{name} stays beside {flow.name(first[0])}, since {refused.reason}"))
         return []
     done.applied.append(Change(path, f"merged into the branch {flow.name(first[0])}"))
     return [edit]

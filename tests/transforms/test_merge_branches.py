@@ -204,3 +204,31 @@ def test_what_is_added_zero_times_takes_nothing_over(forward):
     done = fold(model, image(), merge_branches=True, prove="formula")
     assert done.applied == []
     torch.testing.assert_close(done.model(image()), model(image()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_the_merged_model_is_scripted(in_place):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.large, self.small = conv(padding=1), conv(4, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.small(x).add_(self.large(x)) if in_place else self.small(x) + self.large(x)
+
+    model = Two().double()
+    done = fold(model, image(), merge_branches=True, prove="formula")
+    assert [change.where for change in done.applied] == ["small"]
+    gone = torch.jit.script(done.model.small)
+    torch.testing.assert_close(gone(image(size=9)), done.model.small(image(size=9)))
+    torch.testing.assert_close(done.model(image(size=9)), model(image(size=9)), rtol=0, atol=1e-10)
+
+
+def test_a_functional_convolution_is_named():
+    model = lambda_of(
+        lambda m, x: m.large(x) + torch.nn.functional.conv2d(x, m.small.weight),
+        large=conv(padding=1),
+        small=conv(4, 4, 1),
+    )
+    done = fold(model.double(), image(), merge_branches=True, prove="none")
+    assert done.refused[0].reason.startswith("`conv2d` stays beside `large`")
