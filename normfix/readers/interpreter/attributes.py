@@ -23,6 +23,7 @@ from normfix.readers.interpreter.values import (
     Function,
     Instance,
     Items,
+    Member,
     Method,
     Scope,
     Submodule,
@@ -159,23 +160,33 @@ def _last(decorator: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def member(home: Class, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.expr | None:
+def member(home: Class, name: str) -> Member | None:
     """A method, or the expression of an attribute, in the body of one class; the last one counts."""
-    found: ast.FunctionDef | ast.AsyncFunctionDef | ast.expr | None = None
-    for statement in home.node.body:
+    if home.members is None:
+        home.members = _members(home.node)
+    return home.members.get(name)
+
+
+def _members(node: ast.ClassDef) -> dict[str, Member]:
+    found: dict[str, Member] = {}
+    for statement in node.body:
         if isinstance(statement, FUNCTIONS):
-            if statement.name == name:
-                found = statement
+            found[statement.name] = statement
         elif isinstance(statement, ast.Assign):
-            if any(isinstance(target, ast.Name) and target.id == name for target in statement.targets):
-                found = statement.value
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            found = statement.value or found if statement.target.id == name else found
+            found.update({target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)})
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+            found[statement.target.id] = statement.value
     return found
 
 
 def lineage(cls: Class) -> list[Class]:
     """A class and its bases that are in the file, nearest first."""
+    if cls.lineage is None or cls.scope.parent is not None:
+        cls.lineage = _lineage(cls)
+    return cls.lineage
+
+
+def _lineage(cls: Class) -> list[Class]:
     found: list[Class] = []
     waiting = [cls]
     while waiting and len(found) < 12:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from normfix.graph import Call, Layer, Site, Unknown
+from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import (
     attributes,
     builtin,
@@ -131,7 +131,7 @@ def _lends(run: Run, helper: Function, result: Value, start: int, node: ast.AST,
     name = getattr(helper.node, "name", "")
     if not name or run.is_read(helper.node) or not isinstance(result, Layer) or run.graph.layers[start:] != [result]:
         return False
-    result.site, result.helper = Site(scope.script.origin_of(node)), name
+    result.site, result.helper = run.site(node, scope), name
     return True
 
 

@@ -6,18 +6,18 @@ import ast
 from collections.abc import Sequence
 
 from normfix import vocabulary
-from normfix.graph import Argument, Layer, Site, Unknown
+from normfix.graph import Argument, Layer, Unknown
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import Arguments, Choice, Constant, Dotted, Items, Passed, Scope, Value
 
 
 def layer(run: Run, kind: str, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Layer:
     """A layer of a known kind, its arguments by the names of its parameters."""
-    made, incomplete = arguments_of(vocabulary.positional(kind), arguments)
+    made, incomplete = arguments_of(run, vocabulary.positional(kind), arguments)
     built = Layer(
         kind,
         kind,
-        Site(scope.script.origin_of(node)),
+        run.site(node, scope),
         made,
         incomplete,
         owner=scope.owner,
@@ -30,13 +30,13 @@ def unknown(run: Run, reason: str, name: str, arguments: Arguments, node: ast.AS
     """A layer of torch that the vocabulary does not hold."""
     for value in arguments.values():
         run.escape(value, Unknown(reason))
-    site = Site(scope.script.origin_of(node))
+    site = run.site(node, scope)
     built = Layer("unknown", "unknown", site, incomplete=Unknown(reason), reason=reason, owner=scope.owner)
     run.graph.layers.append(built)
     return built
 
 
-def arguments_of(names: Sequence[str], arguments: Arguments) -> tuple[dict[str, Argument], Unknown | None]:
+def arguments_of(run: Run, names: Sequence[str], arguments: Arguments) -> tuple[dict[str, Argument], Unknown | None]:
     """Arguments by parameter name. What cannot be matched makes the result incomplete."""
     made: dict[str, Argument] = {}
     incomplete = arguments.unread
@@ -44,20 +44,21 @@ def arguments_of(names: Sequence[str], arguments: Arguments) -> tuple[dict[str, 
         if passed.position is None:
             break
         if index < len(names):
-            made[names[index]] = argument(passed, index)
+            made[names[index]] = argument(run, passed, index)
         else:
             incomplete = incomplete or Unknown("more arguments are passed than it has parameters")
     for name, passed in arguments.keywords.items():
-        made[name] = argument(passed, None)
+        made[name] = argument(run, passed, None)
     return made, incomplete
 
 
-def argument(passed: Passed, position: int | None) -> Argument:
+def argument(run: Run, passed: Passed, position: int | None) -> Argument:
     """One argument as the layer graph holds it."""
-    node, script = passed.node, passed.scope.script
+    node = passed.node
     if node is None:
         return Argument(plain(passed.value), "", position)
-    return Argument(plain(passed.value), script.source(node), position, script.origin_of(node))
+    text, origin = run.text(node, passed.scope), run.site(node, passed.scope).origin
+    return Argument(plain(passed.value), text, position, origin)
 
 
 def plain(value: Value) -> object:

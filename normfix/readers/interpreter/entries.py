@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
+from normfix.graph import Call, Layer, LayerGraph, Unknown
 from normfix.readers.interpreter import attributes, containers, functions, statements
 from normfix.readers.interpreter.joining import leaves, tensors
 from normfix.readers.interpreter.kinds import is_module_base
@@ -172,7 +172,7 @@ def _parameter(run: Run, argument: ast.arg, default: ast.expr | None, scope: Sco
 
 
 def _input(run: Run, name: str, node: ast.AST, scope: Scope) -> Call:
-    site = Site(scope.script.origin_of(node))
+    site = run.site(node, scope)
     call = Call(Layer("input", name, site), site=site, branches=run.path)
     run.graph.calls.append(call)
     return call

@@ -14,7 +14,7 @@ from normfix.readers.interpreter import (
 )
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.merging import truth
-from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run
+from normfix.readers.interpreter.run import DEEPEST, LARGEST, NORMAL, Run, TooLarge
 from normfix.readers.interpreter.scopes import lookup
 from normfix.readers.interpreter.values import (
     Constant,
@@ -33,7 +33,9 @@ def evaluate(run: Run, node: ast.expr, scope: Scope) -> Value:
         return lookup(scope, node.id)  # type: ignore[attr-defined]  # it is a name, as just tested
     if kind is ast.Constant:
         return Constant(node.value)  # type: ignore[attr-defined]  # likewise
-    run.spend(1)
+    run.steps += 1
+    if run.steps > LARGEST:
+        raise TooLarge
     handler = dispatch.expressions_by_type().get(kind)
     if handler is None or run.depth > DEEPEST:
         return lose(run, node, scope, "it is nested too deeply" if handler else "its syntax is not followed")

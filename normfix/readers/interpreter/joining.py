@@ -9,6 +9,8 @@ from normfix.readers.interpreter.values import Choice, Constant, Dotted, Fork, I
 
 _LONGEST = 200
 """Elements of a list that are kept apart."""
+_HOLDING = (Items, Table, Choice, Method)
+"""Values that may hold others."""
 
 
 def options(value: Value) -> list[Value]:
@@ -21,8 +23,14 @@ def join(values: Iterable[Value]) -> Value:
     found: list[Value] = []
     for value in values:
         for option in options(value):
-            if not any(option is other or _equal(option, other) for other in found):
+            kind = type(option)
+            for other in found:
+                if option is other or (kind is type(other) and _equal(option, other)):
+                    break
+            else:
                 found.append(option)
+    if len(found) == 1:
+        return found[0]
     constants = [one for one in found if isinstance(one, Constant) and one.value is not None]
     if len(constants) > 1:
         found = [one for one in found if not isinstance(one, Constant) or one.value is None]
@@ -89,6 +97,10 @@ def compressed(parts: list[Part]) -> list[Part]:
 
 def tensors(value: Value) -> Iterator[Call]:
     """Every call whose result a value holds, lists and dicts searched."""
+    if isinstance(value, Call):
+        return iter((value,))
+    if not isinstance(value, _HOLDING):
+        return iter(())
     return (one for one in leaves(value) if isinstance(one, Call))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from normfix.graph import Site
 from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.scopes import collect_local, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
@@ -22,6 +23,8 @@ class Memo:
         self._blocks: dict[tuple[int, str], Class | Function | None] = {}
         self._rounds: dict[Loop, Rounds] = {}
         self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
+        self._sites: dict[ast.AST, Site] = {}
+        self._texts: dict[ast.AST, str] = {}
 
     def module_of(self, script: Script) -> Scope:
         if id(script) not in self._modules:
@@ -50,6 +53,20 @@ class Memo:
         if function not in self._attributes:
             self._attributes[function] = [node for node in walk(function) if isinstance(node, ast.Attribute)]
         return self._attributes[function]
+
+    def site(self, node: ast.AST, script: Script) -> Site:
+        """Where a node of this script stands: a block is followed in every class that uses it."""
+        found = self._sites.get(node)
+        if found is None:
+            found = self._sites[node] = Site(script.origin_of(node))
+        return found
+
+    def text(self, node: ast.AST, script: Script) -> str:
+        """A node of this script as it is written."""
+        found = self._texts.get(node)
+        if found is None:
+            found = self._texts[node] = script.source(node)
+        return found
 
     def rounds(self, loop: Loop) -> Rounds:
         if loop not in self._rounds:

@@ -34,12 +34,16 @@ def merged(contents: Sequence[object]) -> object:
 
 
 def _merge_tables(tables: Sequence[dict[object, Value]]) -> dict[object, Value]:
-    found: dict[object, Value] = {}
-    for table in tables:
-        for key, value in table.items():
-            if key not in found:
-                same = all(other.get(key) is value for other in tables)
-                found[key] = value if same else join(other.get(key, MISSING) for other in tables)
+    first, *others = tables
+    found = dict(first)
+    for other in others:
+        changed = [key for key, value in other.items() if first.get(key) is not value]
+        missing = [key for key in first if key not in other] if len(other) - len(changed) < len(first) else []
+        for key in (*changed, *missing):
+            found[key] = MISSING
+    for key, value in found.items():
+        if value is MISSING:
+            found[key] = join([table.get(key, MISSING) for table in tables])
     return found
 
 

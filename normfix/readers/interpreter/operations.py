@@ -27,7 +27,7 @@ def apply(run: Run, kind: str, name: str, arguments: Arguments, node: ast.AST, s
     if run.building and not any(isinstance(one, Call) for one in inputs):
         return Unknown(f"it is made by `{name}`")
     call = run.operation(kind, inputs, node, scope, _short(name))
-    call.layer.arguments, call.layer.incomplete = _named(kind, arguments, skip=0)
+    call.layer.arguments, call.layer.incomplete = _named(run, kind, arguments, skip=0)
     return call
 
 
@@ -35,7 +35,7 @@ def method(run: Run, receiver: Call, name: str, arguments: Arguments, node: ast.
     """The result of a method of a tensor."""
     kind = vocabulary.canonical(name)
     call = run.operation(kind, [receiver, *modules.inputs(run, arguments)], node, scope, name)
-    call.layer.arguments, call.layer.incomplete = _named(kind, arguments, skip=1)
+    call.layer.arguments, call.layer.incomplete = _named(run, kind, arguments, skip=1)
     return call
 
 
@@ -43,16 +43,16 @@ def _short(name: str) -> str:
     return name.replace("torch.nn.functional.", "F.")
 
 
-def _named(kind: str, arguments: Arguments, skip: int) -> tuple[dict[str, Argument], Unknown | None]:
+def _named(run: Run, kind: str, arguments: Arguments, skip: int) -> tuple[dict[str, Argument], Unknown | None]:
     """Arguments by parameter name; `skip` counts the tensors that were passed before them."""
     if vocabulary.is_known(kind):
-        return construction.arguments_of(list(vocabulary.positional(kind))[skip:], arguments)
+        return construction.arguments_of(run, list(vocabulary.positional(kind))[skip:], arguments)
     names = PARAMETERS.get(kind, "").split()
     positional = [passed for passed in arguments.positional if skip or passed is not arguments.positional[0]]
     if names and names[0].startswith("*"):
         positional, names = _gathered(positional, names[0])
     rest = Arguments(positional, arguments.keywords, arguments.incomplete)
-    made, incomplete = construction.arguments_of(names, rest)
+    made, incomplete = construction.arguments_of(run, names, rest)
     return made, incomplete if names else arguments.incomplete
 
 

@@ -82,6 +82,14 @@ class Run:
         """Every attribute that a function reads or sets."""
         return self._memo.attributes(function)
 
+    def site(self, node: ast.AST, scope: Scope) -> Site:
+        """Where a node stands that is read in this scope."""
+        return self._memo.site(node, scope.script)
+
+    def text(self, node: ast.AST, scope: Scope) -> str:
+        """A node as it is written."""
+        return self._memo.text(node, scope.script)
+
     def rounds(self, loop: Loop) -> Rounds:
         """What one round of a loop sets and reads."""
         return self._memo.rounds(loop)
@@ -112,6 +120,12 @@ class Run:
                 changes[id(box)] = (box, box.content)
                 box.content = box.content.copy()
 
+    def _replace(self, box: Box, content: object) -> None:
+        """Change all of a box at once: `content` is nobody else's."""
+        if self._journal:
+            self._journal[-1].setdefault(id(box), (box, box.content))
+        box.content = content  # type: ignore[assignment]  # all contents of one box have one type
+
     def assign(self, box: Scope | Instance, name: str, value: Value) -> None:
         self.touch(box)
         box.content[name] = value
@@ -133,8 +147,11 @@ class Run:
         for key, box in touched.items():
             self.spend(1 + len(box.content) // 8)
             contents = [end[key][1] if key in end else box.content for end in ends]
-            self.touch(box)
-            box.content = merged(contents)  # type: ignore[assignment]  # all contents of one box have one type
+            after = merged(contents) if len(contents) > 1 else contents[0]
+            if after is box.content:
+                self.touch(box)
+            else:
+                self._replace(box, after)
         return flags
 
     def alternatives(self, entries: Sequence[Callable[[], int]]) -> None:
@@ -207,7 +224,7 @@ class Run:
     # The graph
 
     def call(self, layer: Layer, inputs: Sequence[Call | Unknown], node: ast.AST, scope: Scope) -> Call:
-        call = Call(layer, tuple(inputs), site=Site(scope.script.origin_of(node)), branches=self.path)
+        call = Call(layer, tuple(inputs), site=self.site(node, scope), branches=self.path)
         self.graph.calls.append(call)
         return call
 
@@ -215,7 +232,7 @@ class Run:
         self, kind: str, inputs: Sequence[Call | Unknown], node: ast.AST, scope: Scope, name: str = ""
     ) -> Call:
         """A call of an operation that no layer object stands for."""
-        site = Site(scope.script.origin_of(node))
+        site = self.site(node, scope)
         call = Call(Layer(kind, name or kind, site, owner=scope.owner), tuple(inputs), site=site, branches=self.path)
         self.graph.calls.append(call)
         return call

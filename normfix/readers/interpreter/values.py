@@ -92,11 +92,15 @@ class Scope:
 class Class:
     """A class of the file, or of a file beside it."""
 
-    __slots__ = ("node", "scope")
+    __slots__ = ("lineage", "members", "node", "scope")
 
     def __init__(self, node: ast.ClassDef, scope: Scope) -> None:
         self.node = node
         self.scope = scope
+        self.lineage: list[Class] | None = None
+        """The class and its bases, once they were asked for; at the top level of a file they stay."""
+        self.members: dict[str, Member] | None = None
+        """Methods, and the expressions of attributes, once they were asked for."""
 
 
 class Function:
@@ -234,6 +238,7 @@ Value = (
     | Call
     | Layer
 )
+Member = ast.FunctionDef | ast.AsyncFunctionDef | ast.expr
 Part = Value | Fork | Repeat
 Box = Items | Table | Scope | Instance
 MODULES = (Layer, Container, Instance)
