@@ -65,7 +65,15 @@ class Swap:
 
     def _references(self) -> list[ast.Attribute | ast.Name]:
         nodes: list[ast.Attribute | ast.Name] = [*self.script.of_type(ast.Attribute), *self.script.of_type(ast.Name)]
-        return [node for node in nodes if isinstance(node.ctx, ast.Load) and self.script.resolve(node) in _NORMS]
+        named = [node for node in nodes if isinstance(node.ctx, ast.Load) and self.script.resolve(node) in _NORMS]
+        return [node for node in named if not self._annotates(node)]
+
+    def _annotates(self, node: ast.AST) -> bool:
+        """Does it stand in a type annotation, which builds nothing."""
+        around = (node, *self.source.ancestors(node))
+        return any(
+            self.source.places[one][1] in ("annotation", "returns") for one in around if one in self.source.places
+        )
 
     def _new(self, name: str) -> str:
         if name.startswith("Lazy"):
@@ -142,10 +150,7 @@ class Swap:
             raise Refused(f"`{parent.name}` is a class of its own, derived from `{name}`")
         handed_on = (
             (isinstance(parent, ast.arguments) and field in ("defaults", "kw_defaults"))
-            or (
-                isinstance(parent, (ast.keyword, ast.Assign, ast.AnnAssign, ast.BoolOp, ast.IfExp))
-                and field != "annotation"
-            )
+            or isinstance(parent, (ast.keyword, ast.Assign, ast.AnnAssign, ast.BoolOp, ast.IfExp))
             or (isinstance(parent, ast.Call) and field == "args")
         )
         if not handed_on:

@@ -14,6 +14,9 @@ from normfix.fixes.swap_support import torch_nn
 from normfix.script import Script
 
 _CONVERT = "SyncBatchNorm.convert_sync_batchnorm"
+_OWN_NAMES = (ast.Lambda, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
+_PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr)
+_SIMPLE = (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)
 
 
 def conversions(source: Source, script: Script) -> Iterator[tuple[ast.expr, Callable[[], tuple[str, Plan]]]]:
@@ -33,7 +36,7 @@ def _converted(source: Source, script: Script, call: ast.Call) -> tuple[str, Pla
     if prefix is None:
         raise Refused("the file imports neither `torch` nor `torch.nn`")
     convert = f"{prefix}.{_CONVERT}"
-    if not isinstance(model, (ast.Name, ast.Attribute)):
+    if not isinstance(model, (ast.Name, ast.Attribute)) or not _runs_with_its_statement(source, call):
         return "converted to SyncBatchNorm", wrap_expression(
             source, WrapExpression(script.site(model), f"{convert}(", ")")
         )
@@ -41,3 +44,13 @@ def _converted(source: Source, script: Script, call: ast.Call) -> tuple[str, Pla
     return f"`{name}` converted to SyncBatchNorm", insert_statement(
         source, InsertStatement(script.site(call), f"{name} = {convert}({name})")
     )
+
+
+def _runs_with_its_statement(source: Source, call: ast.Call) -> bool:
+    """Does it run once, as soon as its statement does, and name there what the line before would name."""
+    for node in source.ancestors(call):
+        if isinstance(node, ast.stmt):
+            return isinstance(node, _SIMPLE)
+        if isinstance(node, (*_OWN_NAMES, *_PERHAPS)):
+            return False
+    return False

@@ -147,6 +147,17 @@ def test_options_that_the_new_norm_does_not_take_are_named(tmp_path: Path) -> No
     assert "its options hold `momentum`" in refusal.reason
 
 
+def test_annotations_are_passed_over_in_silence(tmp_path: Path) -> None:
+    text = (
+        f"{HEAD}class Net(nn.Module):\n    bn: nn.BatchNorm2d\n\n"
+        "    def norm(self, like: type[nn.BatchNorm2d] | None = None) -> nn.BatchNorm2d | None:\n"
+        "        self.bn: nn.BatchNorm2d = nn.BatchNorm2d(64)\n"
+    )
+    result = swapped(tmp_path, text)
+    assert not result.refused and [change.what for change in result.applied] == ["BatchNorm2d -> GroupNorm"]
+    assert result.new == text.replace("nn.BatchNorm2d(64)", "nn.GroupNorm(32, 64)")
+
+
 def test_what_reads_running_statistics_is_named(tmp_path: Path) -> None:
     text = f"{HEAD}bn = nn.BatchNorm2d(8)\n\n\ndef fuse(layer):\n    return layer.running_var + 1\n"
     [refusal] = swapped(tmp_path, text).refused
@@ -218,6 +229,23 @@ def test_the_model_is_converted_before_it_is_distributed(tmp_path: Path) -> None
     assert result.new == expected
     [refusal] = {refusal.reason for refusal in swapped(tmp_path, expected, "sync_batch").refused}
     assert "already" in refusal
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("wrap = lambda m: DDP({})", id="a parameter of a lambda"),
+        pytest.param("wrapped = [DDP({}) for m in models]", id="a name of a comprehension"),
+        pytest.param("wrapped = DDP({}) if several else m", id="only on one side of a condition"),
+        pytest.param("wrapped = (m := build()) and DDP({})", id="a name bound in the same statement"),
+        pytest.param("with build() as m, DDP({}): ...", id="a name bound by the head of a with"),
+        pytest.param("while DDP({}): ...", id="anew for each round"),
+    ],
+)
+def test_a_model_not_at_its_statement_is_converted_where_it_stands(tmp_path: Path, line: str) -> None:
+    text = f"import torch\nfrom torch.nn.parallel import DistributedDataParallel as DDP\n\n{line}\n"
+    result = swapped(tmp_path, text.format("m"), "sync_batch")
+    assert result.new == text.format("torch.nn.SyncBatchNorm.convert_sync_batchnorm(m)")
 
 
 def test_swapped_source_builds_and_runs(tmp_path: Path) -> None:
