@@ -106,7 +106,8 @@ class Swap:
         return f"{name} -> {text.rpartition('.')[2]}", rewrite.plan()
 
     def _groups(self, width: ast.expr, name: str) -> str:
-        least = 2 if name == "BatchNorm1d" else 1  # on (N, C) a group of one channel holds one element
+        flat = name in ("BatchNorm1d", "SyncBatchNorm")  # may norm (N, C), where a group of one channel is one element
+        least = 2 if flat else 1
         if isinstance(width, ast.Constant) and isinstance(width.value, int):
             return str(group_count(width.value, 1 if self.kind == "layer" else self.most, least))
         if self.kind == "layer":

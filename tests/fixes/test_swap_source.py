@@ -95,6 +95,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         pytest.param("nn.BatchNorm2d(72)", "group", "nn.GroupNorm(24, 72)", id="72 channels"),
         pytest.param("nn.BatchNorm2d(7)", "group", "nn.GroupNorm(7, 7)", id="7 channels"),
         pytest.param("nn.BatchNorm1d(32)", "group", "nn.GroupNorm(16, 32)", id="two channels a group on (N, C)"),
+        pytest.param("nn.SyncBatchNorm(24)", "group", "nn.GroupNorm(12, 24)", id="a sync norm may be on (N, C)"),
         pytest.param(
             "nn.BatchNorm2d(64, 1e-3, 0.01, True)", "group", "nn.GroupNorm(32, 64, 1e-3, True)", id="all by position"
         ),
