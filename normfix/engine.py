@@ -93,11 +93,14 @@ class Check:
     words: Sequence[Words] = ()
     """What a source holds that holds the misuse: alternatives between bars, a pattern, or a question about the text."""
 
-    def may_find(self, text: str, options: Mapping[str, object]) -> bool:
-        """Can this check find anything in a source, as far as its words tell: no parsing, so it has to be fast."""
+    def may_find(self, text: str, options: Mapping[str, object], parsed: bool = False) -> bool:
+        """Can this check find anything in a source, as far as its words tell: no parsing, so it has to be fast.
+
+        A question about the text saves the parsing of a file; once that is done, it would cost more than the check.
+        """
         if self.rule.settings and options.get(self.rule.slug, self.rule.settings[0]) != self.rule.settings[0]:
             return True  # The words are those of what is found by default.
-        return all(_stand_in(text, words) for words in self.words)
+        return all(_stand_in(text, words) for words in self.words if not parsed or not callable(words))
 
 
 @lru_cache(maxsize=64)
@@ -199,10 +202,10 @@ def _subjects(
     script = facts.script
     if script is not None:
         for check in by_subject.get("script", ()):
-            if check.may_find(script.text, facts.options):
+            if check.may_find(script.text, facts.options, parsed=True):
                 yield check, script, facts
         for check in by_subject.get("node", ()):
-            for kind in check.kinds if check.may_find(script.text, facts.options) else ():
+            for kind in check.kinds if check.may_find(script.text, facts.options, parsed=True) else ():
                 for node in script.of_type(kind):  # type: ignore[arg-type, var-annotated]  # these are node types
                     yield check, node, facts
     for graph in graphs:

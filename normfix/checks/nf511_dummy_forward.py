@@ -22,6 +22,7 @@ BUILT = pattern(
 )
 CALLED = pattern(r"(?<![\w.])(\w+)\(\s*(?=[\w(])")
 HELPER = pattern(r"self\.(\w+)\(")
+NEWLINES = pattern("\r\n|\r|\n")
 MADE_UP = pattern(r"\b(zeros|ones|rand|randn|empty|full|randint)\(")
 
 
@@ -68,11 +69,25 @@ def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
 def _scopes_with_makers(script: Script) -> Iterator[Scope]:
     """The scopes that make up a tensor; bodies without one of the words are not looked through."""
     renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
+    lines = _lines_with_makers(script.text)
     for scope in scopes(script).values():
         node = scope.node
-        spoken = renamed or isinstance(node, ast.Module) or MADE_UP.search(script.source(node))
+        spoken = renamed or isinstance(node, ast.Module) or any(_spans(node, line) for line in lines)
         if spoken and any(script.resolve(call.func) in MAKERS for call in scope.calls):
             yield scope
+
+
+def _lines_with_makers(text: str) -> set[int]:
+    found: set[int] = set()
+    line, last = 1, 0
+    for word in MADE_UP.finditer(text):
+        line, last = line + len(NEWLINES.findall(text, last, word.start())), word.start()
+        found.add(line)
+    return found
+
+
+def _spans(node: Function, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or line)
 
 
 def _problem(script: Script, call: ast.Call, network: str) -> Problem:
