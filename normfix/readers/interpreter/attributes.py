@@ -39,18 +39,20 @@ _INSIDES = frozenset({"__dict__", "_modules", "_parameters", "__class__"})
 
 def read(run: Run, value: Value, name: str, node: ast.AST, scope: Scope) -> Value:
     """`value.name`."""
+    if isinstance(value, Instance):
+        return _of_instance(run, value, name, node, scope)
+    if isinstance(value, Call):
+        return _of_tensor(run, value, name, node, scope)
+    if isinstance(value, Unknown):
+        return value
+    if isinstance(value, Dotted):
+        return Dotted(f"{value.name}.{name}")
     if isinstance(value, Choice):
         if name in METADATA:
             return Unknown("it is a property of a tensor")
         left = [option for option in value.options if option is not MISSING]
         left = [option for option in left if not (isinstance(option, Constant) and option.value is None)]
         return join(read(run, option, name, node, scope) for option in left)
-    if isinstance(value, Dotted):
-        return Dotted(f"{value.name}.{name}")
-    if isinstance(value, Instance):
-        return _of_instance(run, value, name, node, scope)
-    if isinstance(value, Call):
-        return _of_tensor(run, value, name, node, scope)
     if isinstance(value, Layer):
         return _of_layer(run, value, name)
     if isinstance(value, Container) and name in value.table.content:
@@ -59,8 +61,6 @@ def read(run: Run, value: Value, name: str, node: ast.AST, scope: Scope) -> Valu
         return _of_super(run, value, name)
     if isinstance(value, Class):
         return _of_class(run, value, name)
-    if isinstance(value, Unknown):
-        return value
     return Method(value, name)
 
 

@@ -45,6 +45,8 @@ from normfix.readers.interpreter.values import (
     Value,
 )
 
+_NAMED = (Layer, Container, Choice)
+"""Values that are given a name, or hold such."""
 NOTHING = Arguments([], {})
 _CHECKPOINTS = frozenset({"torch.utils.checkpoint.checkpoint", "torch.utils.checkpoint"})
 
@@ -91,6 +93,8 @@ def passed(run: Run, node: ast.Call, scope: Scope) -> Arguments:
 
 def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     """The result of calling a value."""
+    if isinstance(callee, Method):
+        return methods.invoke(run, callee, arguments, node, scope)
     if isinstance(callee, Dotted):
         return _invoke_dotted(run, callee.name, arguments, node, scope)
     if isinstance(callee, MODULES):
@@ -99,8 +103,6 @@ def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: 
         return _invoke_bound(run, callee, arguments, node, scope)
     if isinstance(callee, Function):
         return _invoke_function(run, callee, arguments, node, scope)
-    if isinstance(callee, Method):
-        return methods.invoke(run, callee, arguments, node, scope)
     if isinstance(callee, Class):
         start = len(run.graph.layers)
         made = functions.construct(run, callee, arguments, node, scope)
@@ -210,6 +212,8 @@ def _super(run: Run, node: ast.Call, scope: Scope) -> Value:
 
 def christen(value: Value, name: str) -> None:
     """Give a layer the name that its users know: an attribute's above a variable's above a place in a container."""
+    if not isinstance(value, _NAMED):
+        return
     if isinstance(value, Layer):
         if _better(value.name, value.kind, name):
             value.name = name

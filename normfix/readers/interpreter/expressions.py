@@ -25,13 +25,16 @@ from normfix.readers.interpreter.values import (
 )
 from normfix.script import walk
 
+_NAME, _CONSTANT = ast.Name, ast.Constant
+"""Most of all expressions."""
+
 
 def evaluate(run: Run, node: ast.expr, scope: Scope) -> Value:
     """What an expression stands for. Whatever is not understood is `Unknown`, and what goes into it escapes."""
     kind = type(node)
-    if kind is ast.Name:
+    if kind is _NAME:
         return lookup(scope, node.id)  # type: ignore[attr-defined]  # it is a name, as just tested
-    if kind is ast.Constant:
+    if kind is _CONSTANT:
         return Constant(node.value)  # type: ignore[attr-defined]  # likewise
     run.steps += 1
     if run.steps > LARGEST:

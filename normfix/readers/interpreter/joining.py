@@ -11,6 +11,8 @@ _LONGEST = 200
 """Elements of a list that are kept apart."""
 _HOLDING = (Items, Table, Choice, Method)
 """Values that may hold others."""
+_COMPARED = frozenset({Constant, Dotted, Unknown})
+"""Types of values that are told apart by what they say; all others are themselves only."""
 
 
 def options(value: Value) -> list[Value]:
@@ -22,10 +24,10 @@ def join(values: Iterable[Value]) -> Value:
     """One value that stands for any of these."""
     found: list[Value] = []
     for value in values:
-        for option in options(value):
+        for option in value.options if isinstance(value, Choice) else (value,):
             kind = type(option)
             for other in found:
-                if option is other or (kind is type(other) and _equal(option, other)):
+                if option is other or (kind is type(other) and kind in _COMPARED and _equal(option, other)):
                     break
             else:
                 found.append(option)
@@ -48,11 +50,12 @@ def join(values: Iterable[Value]) -> Value:
 
 
 def _equal(one: Value, other: Value) -> bool:
+    """Are two values of one of the types that are compared the same: one unknown is as good as the other."""
     if isinstance(one, Constant) and isinstance(other, Constant):
         return type(one.value) is type(other.value) and one.value == other.value
     if isinstance(one, Dotted) and isinstance(other, Dotted):
         return one.name == other.name
-    return isinstance(one, Unknown) and isinstance(other, Unknown)
+    return True
 
 
 def _join_items(rows: list[Items]) -> Items:

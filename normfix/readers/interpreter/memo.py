@@ -8,7 +8,7 @@ from normfix.graph import Site
 from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.scopes import collect_local, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
-from normfix.script import FUNCTIONS, Script, walk
+from normfix.script import FUNCTIONS, Script, children
 
 
 class Memo:
@@ -51,24 +51,38 @@ class Memo:
 
     def attributes(self, function: ast.AST) -> list[ast.Attribute]:
         if function not in self._attributes:
-            self._attributes[function] = [node for node in walk(function) if isinstance(node, ast.Attribute)]
+            self._attributes[function] = _attributes(function)
         return self._attributes[function]
 
-    def site(self, node: ast.AST, script: Script) -> Site:
-        """Where a node of this script stands: a block is followed in every class that uses it."""
+    def site(self, node: ast.AST, scope: Scope) -> Site:
+        """Where a node stands that is read in this scope: a block is followed in every class that uses it."""
         found = self._sites.get(node)
         if found is None:
-            found = self._sites[node] = Site(script.origin_of(node))
+            found = self._sites[node] = Site(scope.script.origin_of(node))
         return found
 
-    def text(self, node: ast.AST, script: Script) -> str:
-        """A node of this script as it is written."""
+    def text(self, node: ast.AST, scope: Scope) -> str:
+        """A node as it is written, that is read in this scope."""
         found = self._texts.get(node)
         if found is None:
-            found = self._texts[node] = script.source(node)
+            found = self._texts[node] = scope.script.source(node)
         return found
 
     def rounds(self, loop: Loop) -> Rounds:
         if loop not in self._rounds:
             self._rounds[loop] = Rounds(loop)
         return self._rounds[loop]
+
+
+def _attributes(function: ast.AST) -> list[ast.Attribute]:
+    """Every attribute in a function, in the order of `walk`; most nodes are names and constants, and end there."""
+    found: list[ast.Attribute] = []
+    nodes = [function]
+    for node in nodes:
+        kind = type(node)
+        if kind is ast.Name or kind is ast.Constant:
+            continue
+        if kind is ast.Attribute:
+            found.append(node)  # type: ignore[arg-type]  # it is an attribute, as just tested
+        nodes += children(node)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 
-from normfix.graph import Call, Layer, LayerGraph, Site, Unknown
+from normfix.graph import Call, Layer, LayerGraph, Unknown
 from normfix.readers.interpreter.joining import children, flat, join, tensors
 from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.memo import Memo
@@ -52,6 +52,8 @@ class Run:
     def __init__(self, graph: LayerGraph, memo: Memo) -> None:
         self.graph = graph
         self._memo = memo
+        self.site, self.text = memo.site, memo.text
+        """Where a node stands that is read in a scope, and how it is written."""
         self.depth = 0
         self.steps = 0
         self.looping = 0
@@ -81,14 +83,6 @@ class Run:
     def attributes(self, function: ast.AST) -> list[ast.Attribute]:
         """Every attribute that a function reads or sets."""
         return self._memo.attributes(function)
-
-    def site(self, node: ast.AST, scope: Scope) -> Site:
-        """Where a node stands that is read in this scope."""
-        return self._memo.site(node, scope.script)
-
-    def text(self, node: ast.AST, scope: Scope) -> str:
-        """A node as it is written."""
-        return self._memo.text(node, scope.script)
 
     def rounds(self, loop: Loop) -> Rounds:
         """What one round of a loop sets and reads."""

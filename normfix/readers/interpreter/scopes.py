@@ -160,7 +160,7 @@ def lookup(scope: Scope, name: str) -> Value:
     while at is not None:
         value = at.content.get(name)
         if value is not None and value is not MISSING:
-            return present(value)
+            return present(value) if type(value) is Choice else value
         if at.parent is None:
             if name in at.script.imports:
                 return Dotted(at.script.imports[name])

@@ -14,7 +14,7 @@ from normfix.readers.interpreter import (
     operators,
     subscripts,
 )
-from normfix.readers.interpreter.joining import tensors
+from normfix.readers.interpreter.joining import join, tensors
 from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
     Choice,
@@ -30,8 +30,28 @@ from normfix.readers.interpreter.values import (
 def assign(run: Run, statement: ast.Assign, scope: Scope) -> int:
     value = expressions.evaluate(run, statement.value, scope)
     for target in statement.targets:
-        bind(run, target, value, scope)
+        bind(run, target, _switch() if _is_switch(target, statement, scope) else value, scope)
     return NORMAL
+
+
+def _is_switch(target: ast.expr, statement: ast.Assign, scope: Scope) -> bool:
+    """Is this `self.deploy = False` of a constructor: it stands there for others to set.
+
+    Where no argument and no condition decides, a constant that is tested has another purpose: the other value.
+    """
+    function = scope.function.node if scope.function is not None else None
+    return (
+        isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, bool)
+        and isinstance(target, ast.Attribute)
+        and isinstance(function, ast.FunctionDef)
+        and function.name == "__init__"
+        and statement in function.body
+    )
+
+
+def _switch() -> Value:
+    return join([Constant(False), Constant(True)])
 
 
 def annotated(run: Run, statement: ast.AnnAssign, scope: Scope) -> int:

@@ -271,8 +271,10 @@ class Arguments:
     @property
     def unread(self) -> Unknown | None:
         """Set when some arguments are not known one by one, a starred list whose length is open included."""
-        if self.incomplete is None and any(passed.position is None for passed in self.positional):
-            return Unknown("a list of unknown length is spread into the call")
+        if self.incomplete is None:
+            for passed in self.positional:
+                if passed.position is None:
+                    return Unknown("a list of unknown length is spread into the call")
         return self.incomplete
 
     def get(self, index: int, name: str) -> Value | None:
