@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
@@ -21,15 +22,22 @@ if TYPE_CHECKING:
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NEWLINES = re.compile(r"\r\n|\r|\n")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_PLAIN = frozenset("ctx op ops id attr arg module level asname kind conversion is_async simple type_comment".split())
+_PLAIN = frozenset(
+    "ctx op ops id attr arg module level asname kind conversion is_async simple type_comment rest kwd_attrs str".split()
+)
 """Fields without nodes, and with those that are singletons (`Load`, `Add`): these have no place and no parent."""
+_LEAVES = (ast.Constant, ast.MatchSingleton, ast.Global, ast.Nonlocal)
+"""What holds values where others hold nodes."""
 
 
 class _Fields(dict[type[ast.AST], tuple[str, ...]]):
-    """The fields of a type of node that may hold nodes."""
+    """The fields of a type of node that hold nodes, if anything."""
 
     def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
-        self[kind] = tuple(field for field in kind._fields if field not in _PLAIN)
+        fields = () if issubclass(kind, _LEAVES) else kind._fields
+        # What a statement or a handler is called is text, but for `type Name = ...`.
+        named = kind.__name__ == "TypeAlias"
+        self[kind] = tuple(field for field in fields if field not in _PLAIN and (field != "name" or named))
         return self[kind]
 
 
@@ -50,8 +58,8 @@ def children(node: ast.AST) -> list[ast.AST]:
     for name in FIELDS[type(node)]:
         value = content.get(name)
         if type(value) is list:
-            found += [item for item in value if isinstance(item, ast.AST)]
-        elif isinstance(value, ast.AST):
+            found += [item for item in value if item is not None] if None in value else value
+        elif value is not None:
             found.append(value)
     return found
 
@@ -65,8 +73,8 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
         for name in FIELDS[type(one)]:
             value = content.get(name)
             if type(value) is list:
-                nodes += [item for item in value if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST):
+                nodes += [item for item in value if item is not None] if None in value else value
+            elif value is not None:
                 nodes.append(value)
 
 
@@ -98,7 +106,7 @@ def outline(tree: ast.Module) -> tuple[Nodes, Parents]:
     return nodes, parents
 
 
-def index(tree: ast.Module) -> tuple[Nodes, Parents]:
+def index(tree: ast.AST) -> tuple[Nodes, Parents]:
     """Every node by type, and what each stands in; no contexts, no operators."""
     nodes: Nodes = {}
     parents: Parents = {}
@@ -116,14 +124,25 @@ def index(tree: ast.Module) -> tuple[Nodes, Parents]:
             value = content.get(name)
             if type(value) is list:
                 for item in value:
-                    if isinstance(item, ast.AST):
+                    if item is not None:
                         parents[item] = node
                         stack.append(item)
-            elif isinstance(value, ast.AST):
+            elif value is not None:
                 parents[value] = node
                 stack.append(value)
         stack[first:] = stack[first:][::-1]
     return nodes, parents
+
+
+def _place(node: ast.AST) -> tuple[int, int] | None:
+    line = getattr(node, "lineno", None)
+    return None if line is None else (line, node.col_offset)  # type: ignore[attr-defined]  # it has a place
+
+
+def _start(statement: ast.stmt) -> tuple[int, int]:
+    """Where a statement begins, decorators included."""
+    first = next(iter(getattr(statement, "decorator_list", ())), statement)
+    return first.lineno, first.col_offset
 
 
 @dataclass(eq=False)
@@ -148,6 +167,7 @@ class Script:
     text_beside: Callable[[str], str | None] = field(default=lambda name: None)
     """The text of that script, which need not be parsed for it."""
     _lines: list[str] | None = field(default=None, repr=False)
+    _near: Parents = field(default_factory=dict, repr=False)
 
     @cached_property
     def _index(self) -> tuple[Nodes, Parents]:
@@ -158,12 +178,29 @@ class Script:
         """What each node stands in. The first question costs a walk over the whole tree."""
         return self._index[1]
 
+    def around_of(self, node: ast.AST) -> Parents:
+        """A table of what this node, and each that it stands in, stands in: no larger than it has to be."""
+        if node in self.around:
+            return self.around
+        if node not in self._near and "_index" not in vars(self):
+            statement = self._top_level(node)
+            if statement is not None and statement not in self._near:
+                self._near |= index(statement)[1] | {statement: self.tree}
+        return self._near if node in self._near else self.parents
+
+    def _top_level(self, node: ast.AST) -> ast.stmt | None:
+        """The statement of the file that holds a node, as far as their places tell."""
+        place = _place(node)
+        at = bisect_right(self.tree.body, place, key=_start) if place is not None else 0
+        return self.tree.body[at - 1] if at else None
+
     def discard(self) -> None:
         """Take the tree apart, once nothing is asked any more: what refers to parts of it would keep it in memory."""
         for nodes in self.statements.values():
             for node in nodes:
                 vars(node).clear()
         vars(self).pop("_index", None)
+        self._near.clear()
         self.around.clear()
 
     def of_type(self, kind: type[N]) -> Sequence[N]:
@@ -206,7 +243,7 @@ class Script:
 
     def ancestors(self, node: ast.AST, kinds: type[N] | tuple[type[N], ...]) -> Iterator[N]:
         """The nodes around this one of the given types, innermost first."""
-        parents = self.around if node in self.around else self.parents
+        parents = self.around_of(node)
         parent = parents.get(node)
         while parent is not None:
             if isinstance(parent, kinds):

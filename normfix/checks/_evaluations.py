@@ -17,6 +17,7 @@ from normfix.usage.steps import (
     gradless_scopes,
     position,
     scopes,
+    stored,
     subject,
     switch,
     turns_grad_off,
@@ -125,7 +126,7 @@ def _scope_node(script: Script, call: ast.Call) -> ast.AST:
 
 def _may_be_network(script: Script, scope: Scope, name: str) -> bool:
     if name.startswith("self."):
-        return any(name in one.bound for one in scopes(script).values())
+        return name in stored(script)
     return name not in script.imports and name != "self" and "." not in name and name not in _defined(script)
 
 
@@ -136,7 +137,7 @@ def _defined(script: Script) -> frozenset[str]:
 
 def _is_idle(script: Script, scope: Scope, call: ast.Call) -> bool:
     """Is the result dropped, or the input made up: a pass that moves statistics on purpose, or a smoke test."""
-    if isinstance(script.parents[call], ast.Expr) or not call.args:
+    if isinstance(script.around_of(call)[call], ast.Expr) or not call.args:
         return True
     for value in call.args:
         known = scope.value(dotted(value)) if dotted(value) else value

@@ -20,6 +20,7 @@ from normfix.usage.steps import (
     gradless,
     position,
     scopes,
+    stored,
     subject,
     switch,
     unwrapped,
@@ -195,8 +196,7 @@ def _handed_on(script: Script, call: ast.Call, faces: frozenset[str], found: Eff
 def _is_inherited(script: Script, call: ast.Call, name: str) -> bool:
     """May `self.name()` run a method that this file does not show."""
     owner = script.class_of(call)
-    stored = any(name in scope.bound for scope in scopes(script).values())
-    return not stored and (owner is None or bool(owner.bases))
+    return name not in stored(script) and (owner is None or bool(owner.bases))
 
 
 def is_harmless(script: Script, call: ast.Call) -> bool:

@@ -162,7 +162,7 @@ def scope_of(script: Script, node: ast.AST) -> Scope:
 
 def home(script: Script, node: ast.AST) -> Function | ast.Module:
     """The function in whose body a node stands (decorators and defaults are outside of it), or the module."""
-    parents = script.around if node in script.around else script.parents
+    parents = script.around_of(node)
     child, parent = node, parents.get(node)
     while parent is not None:
         if isinstance(parent, FUNCTIONS) and child is not parent.args and child not in parent.decorator_list:
@@ -185,6 +185,16 @@ def _assignments(nodes: dict[type[ast.AST], list[ast.AST]]) -> Iterator[tuple[as
                     yield node.target, node.value
             elif isinstance(node, (ast.NamedExpr, ast.AugAssign, ast.For, ast.AsyncFor)):
                 yield node.target, node.value if isinstance(node, ast.NamedExpr) else None
+
+
+@lru_cache(maxsize=8)
+def stored(script: Script) -> frozenset[str]:
+    """Every dotted name that some statement of a file binds, wherever it stands: no scope is looked through for it."""
+    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.AsyncFor)
+    nodes: dict[type[ast.AST], list[ast.AST]] = {kind: [*script.of_type(kind)] for kind in kinds}
+    blocks: list[ast.With | ast.AsyncWith] = [*script.of_type(ast.With), *script.of_type(ast.AsyncWith)]
+    nodes[ast.withitem] = [item for block in blocks for item in block.items]
+    return frozenset(name for target, value in _assignments(nodes) for name, _ in _names(target, value))
 
 
 def _names(target: ast.expr, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
