@@ -254,6 +254,10 @@ class Report:
         shown: str | None = import_module("normfix.reports.html.notebook").report(self)
         return shown
 
+    def __repr__(self) -> str:
+        parts = f"{len(self.findings)} findings, {len(self.undecided)} undecided, {len(self.errors)} errors"
+        return f"<Report: {parts}>"
+
     def extend(self, other: Report) -> None:
         self.findings += other.findings
         self.undecided += other.undecided

@@ -79,6 +79,9 @@ class Proof:
 
         return notebook.proof(self)
 
+    def __repr__(self) -> str:
+        return f"<Proof: {str(self).splitlines()[0]}>"
+
     def __str__(self) -> str:
         if self.level == "none":
             return "not proven: nothing was asked for"
@@ -136,6 +139,9 @@ class Rewrite:
         from normfix.reports.html import notebook
 
         return notebook.rewrite(self)
+
+    def __repr__(self) -> str:
+        return f"<Rewrite: {len(self.applied)} applied, {len(self.refused)} refused, {str(self.proof).splitlines()[0]}>"
 
     def __str__(self) -> str:
         lines = [f"{len(self.applied)} applied, {len(self.refused)} refused ({self.equivalence.value})"]

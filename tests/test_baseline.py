@@ -121,7 +121,7 @@ def test_a_damaged_baseline_is_bad_input(text: str | None, reason: str, folder: 
 
 
 def test_a_broken_file_and_a_notebook_can_be_known(folder: Path) -> None:
-    (folder / "src" / "c.py").write_text("x = (\n")
+    (folder / "src" / "c.py").write_text("import torch\nmodel.eval\nx = (\n")
     cells = [{"cell_type": "code", "source": "import torch\nm = torch.nn.ReLU()\nm.eval\nm(1)", "metadata": {}}]
     (folder / "src" / "n.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
     assert [path for path, _ in found()] == ["src/c.py", "src/n.ipynb"]

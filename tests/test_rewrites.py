@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from normfix.findings import Report
 from normfix.rewrites import Change, Equivalence, Proof, Refusal, Rewrite, Trial
 
 PROOF = Proof(True, 1e-15, None, 2e-7, ("not proven in ONNX Runtime: no export",), (Trial("given", 1e-15, 2e-7),))
@@ -20,6 +21,13 @@ def test_text_names_what_was_changed_what_stays_and_the_numbers():
         "proven: formula 1.0e-15, deployed -, rounding 2.0e-07",
         "not proven in ONNX Runtime: no export",
     ]
+
+
+def test_a_shell_shows_one_line():
+    rewrite = Rewrite(None, [Change("a.bn", "folded into `a.conv`")], [], PROOF)
+    assert repr(rewrite) == "<Rewrite: 1 applied, 0 refused, proven: formula 1.0e-15, deployed -, rounding 2.0e-07>"
+    assert repr(PROOF) == "<Proof: proven: formula 1.0e-15, deployed -, rounding 2.0e-07>"
+    assert repr(Report()) == "<Report: 0 findings, 0 undecided, 0 errors>"
 
 
 def test_a_failed_proof_is_not_to_be_overlooked():
