@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from normfix.lazy import pattern
 
@@ -51,8 +51,13 @@ def may_matter_beside(text: str) -> bool:
 
 def matters_beside(text: str, other: str) -> bool:
     """Does a norm in that other file."""
-    taken = any(stem in other for stem in _CANCELLING)
-    return taken or (("weight_norm" in text or "spectral_norm" in text) and names_norm(other))
+    return _names_cancelling(other) or (("weight_norm" in text or "spectral_norm" in text) and names_norm(other))
+
+
+@lru_cache(maxsize=128)
+def _names_cancelling(text: str) -> bool:
+    """Asked again by each file of a folder that imports the same ones."""
+    return any(stem in text for stem in _CANCELLING)
 
 
 @cache

@@ -137,18 +137,16 @@ def _names_of(node: Named) -> list[str]:
 
 def _uses(node: Named, script: Script, names: Collection[str]) -> set[str]:
     """The dotted names that stand, with these at their head, where code runs: not as a base, in an annotation."""
-    silent = {id(part) for one in walk(node) for part in _silent(one)}
     found: set[str] = set()
     todo: list[ast.AST] = [node]
     while todo:
         one = todo.pop()
-        if id(one) in silent:
-            continue
         if isinstance(one, ast.Attribute) and (dotted := script.resolve(one)):
             found.add(dotted)
         elif isinstance(one, ast.Name) and one.id in names:
             found.add(script.imports[one.id])
-        todo += children(one)
+        silent = _silent(one)
+        todo += [part for part in children(one) if part not in silent] if silent else children(one)
     heads = {script.imports[name] for name in names}
     return {one for one in found if any(one == head or one.startswith(f"{head}.") for head in heads)}
 
