@@ -224,6 +224,7 @@ def signature(kind: str) -> Mapping[str, object]:
     return parameters
 
 
+@cache
 def positional(kind: str) -> Sequence[str]:
     """Names of the parameters that may be passed by position, in order."""
     names: list[str] = []
@@ -231,7 +232,7 @@ def positional(kind: str) -> Sequence[str]:
         if name.startswith("*"):
             break
         names.append(name)
-    return names
+    return tuple(names)
 
 
 def default(kind: str, name: str) -> object:

@@ -8,6 +8,7 @@ from functools import cache
 
 from normfix.readers.interpreter import (
     branches,
+    calls,
     displays,
     expressions,
     iteration,
@@ -24,7 +25,7 @@ def expressions_by_type() -> Mapping[type[ast.AST], Callable[..., Value]]:
     """Built at the first use: the modules of the interpreter import each other."""
     return {
         ast.Attribute: expressions.attribute,
-        ast.Call: expressions.call,
+        ast.Call: calls.call,
         ast.IfExp: expressions.conditional,
         ast.Lambda: expressions.lambda_,
         ast.JoinedStr: expressions.formatted,

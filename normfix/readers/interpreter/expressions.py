@@ -8,7 +8,6 @@ from normfix.graph import Unknown
 from normfix.readers.interpreter import (
     attributes,
     branches,
-    calls,
     dispatch,
     targets,
 )
@@ -67,10 +66,6 @@ def lose(run: Run, node: ast.AST, scope: Scope, reason: str) -> Unknown:
 
 def attribute(run: Run, node: ast.Attribute, scope: Scope) -> Value:
     return attributes.read(run, evaluate(run, node.value, scope), node.attr, node, scope)
-
-
-def call(run: Run, node: ast.Call, scope: Scope) -> Value:
-    return calls.call(run, node, scope)
 
 
 def conditional(run: Run, node: ast.IfExp, scope: Scope) -> Value:

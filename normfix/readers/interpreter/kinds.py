@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from normfix import vocabulary
 
 _TIMM = ("timm.layers.", "timm.models.layers.")
@@ -75,6 +77,7 @@ REPARAMETRIZATIONS = {
 }
 
 
+@lru_cache(maxsize=4096)
 def constructed(dotted: str) -> str | None:
     """The kind of layer that calling this name constructs; None where it constructs none that is known."""
     if dotted.startswith("torch.nn."):
@@ -92,6 +95,7 @@ def constructed(dotted: str) -> str | None:
     return last if last in ("SwitchNorm1d", "SwitchNorm2d", "SwitchNorm3d") and last != dotted else None
 
 
+@lru_cache(maxsize=4096)
 def operation(dotted: str) -> str | None:
     """The operation that calling this name performs on tensors; None where it is no function of torch."""
     head, _, last = dotted.rpartition(".")

@@ -94,7 +94,7 @@ def inputs(run: Run, arguments: Arguments) -> list[Call | Unknown]:
     """The tensors that a call reads, in order."""
     found: list[Call | Unknown] = []
     for value in arguments.values():
-        tensor = run.tensor(value)
+        tensor = value if isinstance(value, (Call, Unknown)) else run.tensor(value)
         if tensor is not None:
             found.append(tensor)
         elif isinstance(value, (Items, Table)):

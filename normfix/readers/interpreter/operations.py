@@ -46,7 +46,7 @@ def _short(name: str) -> str:
 def _named(run: Run, kind: str, arguments: Arguments, skip: int) -> tuple[dict[str, Argument], Unknown | None]:
     """Arguments by parameter name; `skip` counts the tensors that were passed before them."""
     if vocabulary.is_known(kind):
-        return construction.arguments_of(run, list(vocabulary.positional(kind))[skip:], arguments)
+        return construction.arguments_of(run, vocabulary.positional(kind)[skip:], arguments)
     names = PARAMETERS.get(kind, "").split()
     positional = [passed for passed in arguments.positional if skip or passed is not arguments.positional[0]]
     if names and names[0].startswith("*"):
