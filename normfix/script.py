@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
@@ -191,8 +190,9 @@ class Script:
     def _top_level(self, node: ast.AST) -> ast.stmt | None:
         """The statement of the file that holds a node, as far as their places tell."""
         place = _place(node)
-        at = bisect_right(self.tree.body, place, key=_start) if place is not None else 0
-        return self.tree.body[at - 1] if at else None
+        if place is None:
+            return None
+        return next((one for one in reversed(self.tree.body) if _start(one) <= place), None)
 
     def discard(self) -> None:
         """Take the tree apart, once nothing is asked any more: what refers to parts of it would keep it in memory."""

@@ -44,8 +44,21 @@ def _functions(script: Script) -> dict[str, list[Function]]:
     return table
 
 
+@lru_cache(maxsize=8)
+def _callees(_: Script) -> dict[ast.Call, Function | None]:
+    """What was found already of the calls of one script."""
+    return {}
+
+
 def callee(script: Script, call: ast.Call) -> Function | None:
     """The function of this file that a call runs: `f()`, or `self.f()` in its class; None where it is not clear."""
+    known = _callees(script)
+    if call not in known:
+        known[call] = _callee(script, call)
+    return known[call]
+
+
+def _callee(script: Script, call: ast.Call) -> Function | None:
     function = call.func
     if isinstance(function, ast.Name):
         found = [node for node in _functions(script).get(function.id, ()) if script.class_of(node) is None]
