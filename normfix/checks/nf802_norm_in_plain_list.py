@@ -25,6 +25,8 @@ _CALL = r"(?:append\(\s*|[=+*]\s*\(*\s*[\[{{]\s*" + _BEFORE + r")(?:\w+\.)*{}\w*
 CAPITAL_CALL, ANY_CALL = pattern(_CALL.format("[A-Z]")), pattern(_CALL.format(""))
 LOWER = pattern(r"(?m)^[ \t]*class[ \t]+[a-z_]|import[ \t].*[A-Z]\w*[ \t]+as[ \t]+[a-z_]")
 Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
+_HOLDERS = (ast.Name, ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
+"""What may be put on a module as a container: one of the above, or a name."""
 
 
 def _may_hold_calls(text: str) -> bool:
@@ -54,13 +56,16 @@ def _stores_any(node: ast.ClassDef) -> bool:
     todo = [one for method in node.body if isinstance(method, FUNCTIONS) for one in method.body]
     while todo:
         one = todo.pop()
-        if isinstance(one, ast.Assign | ast.AnnAssign) and isinstance(one.value, ast.Name | Plain):
+        if isinstance(one, (ast.Assign, ast.AnnAssign)):
+            if not isinstance(one.value, _HOLDERS):
+                continue
             targets = one.targets if isinstance(one, ast.Assign) else [one.target]
             if any(isinstance(target, ast.Attribute) and dotted(target.value) == "self" for target in targets) and (
-                isinstance(one.value, Plain) or one.value.id not in _parameters(node)
+                not isinstance(one.value, ast.Name) or one.value.id not in _parameters(node)
             ):
                 return True
-        todo += [inner for name in ("body", "orelse", "finalbody") for inner in getattr(one, name, ())]
+        elif not isinstance(one, (ast.Expr, ast.Return)):
+            todo += [inner for name in ("body", "orelse", "finalbody") for inner in getattr(one, name, ())]
     return False
 
 

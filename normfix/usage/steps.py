@@ -145,8 +145,14 @@ def _nodes_of(scope: Function | ast.Module) -> dict[type[ast.AST], list[ast.AST]
     stack = [one for one in children(scope) if id(one) not in outside][::-1]
     while stack:
         node = stack.pop()
-        found.setdefault(type(node), []).append(node)
-        stack += (_outside(node) if isinstance(node, FUNCTIONS) else children(node))[::-1]
+        kind = type(node)
+        if kind in found:
+            found[kind].append(node)
+        else:
+            found[kind] = [node]
+        inner = _outside(node) if kind in FUNCTIONS else children(node)
+        if inner:
+            stack += inner[::-1]
     return found
 
 
@@ -198,8 +204,8 @@ def stored(script: Script) -> frozenset[str]:
 
 
 def _names(target: ast.expr, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
-    if isinstance(target, ast.Tuple | ast.List):
-        values = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    if isinstance(target, (ast.Tuple, ast.List)):
+        values = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
         matched = values if len(values) == len(target.elts) else [None] * len(target.elts)
         for one, part in zip(target.elts, matched, strict=True):
             yield from _names(one, part)
@@ -230,7 +236,7 @@ def gradless(script: Script, node: ast.AST) -> bool:
     for parent in script.ancestors(node, ast.stmt):
         if isinstance(parent, FUNCTIONS):
             return any(_is_gradless(script, one) for one in parent.decorator_list)
-        if isinstance(parent, ast.With | ast.AsyncWith) and any(
+        if isinstance(parent, (ast.With, ast.AsyncWith)) and any(
             _is_gradless(script, item.context_expr) for item in parent.items
         ):
             return True
