@@ -19,7 +19,7 @@ from normfix.usage.steps import calls_of, dotted, functions, scope_of
 
 RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIVE | {"state"})
 CHECKPOINT = "torch.utils.checkpoint."
-SPELLED_OUT = pattern(r"checkpoint(?:[\s\\]|#.*)*\.(?:[\s\\]|#.*)*checkpoint")
+SPELLED_OUT = pattern(r"checkpoint(?:[\s\\]|#[^\n]*\n)*\.(?:[\s\\]|#[^\n]*\n)*checkpoint")
 """`checkpoint.checkpoint`, through a package that holds it."""
 AWARE = pattern(r"momentum.*sqrt|-\s*(?:\w+\.)?sqrt|FrozenBatchNorm|momentum=None|patch_batchnorm|BatchNormAux")
 """Words of code that makes up for the second update, or does not have it."""

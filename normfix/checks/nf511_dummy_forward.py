@@ -18,7 +18,7 @@ _SHORT = "zeros ones rand randn empty full randint".split()
 MAKERS = frozenset(f"torch.{name}" for name in _SHORT)
 BUILT = pattern(
     r"(?m)^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=[ \t\\]*\(*\s*[\w.]+\s*\("
-    r"|^([\w \t]+,[\w \t,]+)=|=[ \t]*(\w+)[ \t]*=(?!=)|(\w+)\s*:="
+    r"|^([\w \t]+,[\w \t,]+)=|=[ \t]*(\w+)[ \t]*=(?!=)|\b(\w+)\s*:="
 )
 CALLED = pattern(r"(?<![\w.])(\w+)\(\s*(?=[\w(])")
 HELPER = pattern(r"self\.(\w+)\(")

@@ -19,10 +19,11 @@ REGISTRARS = frozenset(
 _LIBRARIES = {name.partition(".")[0] for name in LIBRARIES}
 LAYERS = "|".join("Conv Linear Norm LRN Dropout Embedding LSTM GRU RNN Sequential hub".split() + sorted(_LIBRARIES))
 """A part of the name of each layer with state, and where networks come from."""
-_BEFORE = r"(?:[^=]*?(?:=[^=\s][^=]*?)*?[\[{{,:]\s*)?(?:#.*\s*)*"
-"""What stands in a list or dict before a call, as far as no assignment follows: other items, and comments."""
-_CALL = r"(?:append\(\s*|[=+*]\s*\(*\s*[\[{{]\s*" + _BEFORE + r")(?:\w+\.)*{}\w*\s*\("
-CAPITAL_CALL, ANY_CALL = pattern(_CALL.format("[A-Z]")), pattern(_CALL.format(""))
+_OPENED = pattern(r"[=+*]\s*\(*\s*[\[{]")
+_STATEMENT = pattern(r"(?m)^[ \t]*[\w.]+[ \t]+=[ \t]")
+_APPENDED = r"append\(\s*(?:#[^\n]*\n\s*)*(?:[\w.]*\.)?"
+CAPITAL, ANY = ((pattern(r"\b" + call), pattern(_APPENDED + call)) for call in (r"[A-Z]\w*\s*\(", r"\w+\s*\("))
+"""A call of a class or of anything, and one that is appended."""
 LOWER = pattern(r"(?m)^[ \t]*class[ \t]+[a-z_]|import[ \t].*[A-Z]\w*[ \t]+as[ \t]+[a-z_]")
 Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
 _HOLDERS = (ast.Name, ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
@@ -30,8 +31,20 @@ _HOLDERS = (ast.Name, ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
 
 
 def _may_hold_calls(text: str) -> bool:
-    """Is there a list or dict with a call in it, or a call that is appended: of a class, as far as names tell."""
-    return (ANY_CALL if LOWER.search(text) else CAPITAL_CALL).search(text) is not None
+    """Is there a list or dict with a call in it, or a call that is appended: of a class, as far as names tell.
+
+    What is opened reaches to the next assignment at most. Each text is gone through once, however it is written.
+    """
+    call, appended = ANY if LOWER.search(text) else CAPITAL
+    if appended.search(text):
+        return True
+    end = 0
+    while opened := _OPENED.search(text, end):
+        statement = _STATEMENT.search(text, opened.end())
+        end = statement.start() if statement else len(text)
+        if call.search(text, opened.end(), end):
+            return True
+    return False
 
 
 @on_node(RULE, ast.ClassDef, words=(LAYERS, "[|{|append", _may_hold_calls))

@@ -14,7 +14,7 @@ FOREIGN = frozenset({"torch", "torchvision", "timm", "numpy", "transformers", "t
 _DEPTH = 4
 """How many re-exports are followed."""
 _IMPORT = pattern(
-    r"(?m)^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]*(\((?:[^)#]|#.*)*\)|(?:[^\n#;\\]|\\\r?\n)*)"
+    r"(?m)^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]*(\((?:[^)#]|#[^\n]*\n)*\)|(?:[^\n#;\\]|\\\r?\n)*)"
     r"|^[ \t]*import[ \t]+([^\n#;]+)"
 )
 _COMMENT = pattern("#.*")
