@@ -13,6 +13,7 @@ from torch import nn
 
 from normfix.errors import UsageError
 from normfix.proof import Proof, verify
+from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied
 from normfix.proof.inputs import families, smaller
 from normfix.proof.measure import Result, distance, run, run_float64
@@ -422,3 +423,42 @@ def test_outputs_without_a_number_prove_nothing():
     model = nn.Linear(3, 2)
     found = verify(model, nn.Sequential(copy.deepcopy(model), nn.Softplus()), torch.zeros(0, 3))
     assert not found.holds and any("nothing to compare" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param(lambda x: x, lambda x: x.half(), "before and torch.float16 after", id="a-float"),
+        pytest.param(
+            lambda x: x.argmax(1), lambda x: x.argmax(1).int(), "is torch.int64 before and", id="a-whole-number"
+        ),
+        pytest.param(lambda x: x > 0, lambda x: (x > 0).long(), "is torch.bool before and torch.int64", id="no-truth"),
+        pytest.param(
+            lambda x: (x, None), lambda x: x, "nested differently: `output[0]`, `output[1]`", id="none-is-gone"
+        ),
+        pytest.param(
+            lambda x: (x, None), lambda x: (x, []), "`output[1]` is None before and empty", id="none-or-empty"
+        ),
+        pytest.param(lambda x: x, lambda x: (x,), "`output` before, `output[0]` after", id="a-tuple-of-one"),
+        pytest.param(lambda x: {"a": x}, lambda x: (x,), "`output['a']` before, `output[0]` after", id="no-dict"),
+        pytest.param(lambda x: Pair(x, [x]), lambda x: Pair(x, [[x]]), "`output.rest[0]` before", id="in-a-dataclass"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_another_form_of_the_same_numbers_is_said(before, after, told, dtype):
+    for first, second, holds in ((before, before, True), (after, after, True), (before, after, False)):
+        proof = verify(_weighted(first, dtype), _weighted(second, dtype), ROWS.to(dtype), level="formula")
+        assert proof.holds == holds and (holds or any(told in note for note in proof.notes)), proof
+
+
+def _weighted(compute, dtype):
+    """The dtype of a model is that of its parameters."""
+    model = Returns(compute)
+    model.unused = nn.Parameter(torch.zeros(1, dtype=dtype))
+    return model
+
+
+def test_an_onnx_file_knows_tensors_in_a_row_only():
+    model = Returns(lambda x: {"a": (x + 1, x > 0)}).eval()
+    file = torch.onnx.export(model, (ROWS,), dynamo=True, verbose=False).model_proto.SerializeToString()
+    assert verify(model, InRuntime(file), ROWS).holds and verify(InRuntime(file), model, ROWS).holds

@@ -29,7 +29,8 @@ def verify(
     `example_inputs` is a tensor, or a tuple of positional inputs; the proof adds families of inputs of its own.
     Outputs are held together place by place: a list and a tuple are the same, since an export does not tell them
     apart, and so are dicts in any order of their keys; numbers count as tensors, text and the like must be equal, and
-    an object of any other class is named in a note as not compared.
+    an object of any other class is named in a note as not compared. Other dtypes and another nesting are differences
+    too, but for a file that ONNX Runtime runs.
 
     `level` "formula" leaves out ONNX Runtime. Raises `UsageError` for what is no module, for inputs that neither model
     takes, and for sparse outputs.

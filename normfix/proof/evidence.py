@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from normfix.proof.form import Form
 from normfix.proof.inputs import Family
 from normfix.proof.measure import Result, order
 
@@ -29,6 +30,9 @@ class Evidence:
     families: Sequence[Family]
     plain: list[Result] = field(default_factory=list)
     """The old model in its own dtype."""
+    returned: Form | None = None
+    """What the old model returned of the given inputs in its own dtype, apart from the numbers; None where one of the
+    two is a file that ONNX Runtime runs, which knows tensors in a row only."""
     exact: list[Result] = field(default_factory=list)
     """The old model in float64: the truth."""
     redone: list[Result] | None = None

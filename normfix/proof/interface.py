@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normfix.proof.evidence import FACTOR, TELLING
+from normfix.proof.form import differences
 from normfix.proof.measure import Result, distance
 from normfix.rewrites import Proof, Trial
 
@@ -64,6 +65,9 @@ def judge_interface(
 def _same_interface(name: str, before: Result, after: Result, told: list[str]) -> bool:
     if [(t.shape, t.dtype) for t in before.outputs] != [(t.shape, t.dtype) for t in after.outputs]:
         told.append(f"the outputs have other shapes or dtypes on {name} inputs")
+        return False
+    if nested := differences(before.form, after.form):
+        told += nested
         return False
     finite = all(bool(t.isfinite().all()) for t in before.outputs)
     if finite and not all(bool(t.isfinite().all()) for t in after.outputs):

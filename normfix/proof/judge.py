@@ -10,6 +10,7 @@ import torch
 
 from normfix.errors import UsageError
 from normfix.proof.evidence import EXCUSED, FACTOR, FORMULA, TELLING, Evidence, finer, ordered
+from normfix.proof.form import differences
 from normfix.proof.hidden import hidden
 from normfix.proof.measure import Outputs, Result, distance, order, whole_equal
 from normfix.rewrites import Proof, Trial
@@ -33,7 +34,8 @@ def judge(
     if not trials:
         return Proof(False, None, None, None, (*told, "the model ran on none of the inputs"), (), level)
     floor = max(median(trial.rounding or 0.0 for trial in trials), torch.finfo(dtype).eps)
-    holds = True
+    told += (others := _other_form(evidence))
+    holds = not others
     if evidence.rounded and floor > _HALF:
         told.append(f"mistakes below {FACTOR * floor:.0e} cannot be told from its own rounding in {dtype}")
     for trial in trials:
@@ -57,6 +59,12 @@ def judge(
         tuple(trials),
         level,
     )
+
+
+def _other_form(evidence: Evidence) -> list[str]:
+    """How the given inputs make the new model return something of another form."""
+    after = evidence.rewritten[0]
+    return [] if after.failure or not evidence.returned else differences(evidence.returned, after.form)
 
 
 def _require_dense(outputs: Outputs) -> None:

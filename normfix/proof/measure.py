@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves, tree_map
 
 from normfix.proof.float64 import InFloat64, widen
+from normfix.proof.form import Form, form
 
 Outputs = list[Tensor]
 
@@ -28,6 +29,8 @@ class Result:
     """Where each tensor stood in what was returned; empty where that is not known."""
     others: tuple[tuple[str, object], ...] = ()
     """What else was returned, by place: text and the like as it is, of any other object its class only."""
+    form: Form = field(default_factory=dict)
+    """How all that is nested, with dtypes; empty where that is not known."""
 
 
 def run(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
@@ -54,7 +57,8 @@ def _guarded(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -
             torch.manual_seed(0)
             returned = model(*args, **kwargs)
             tensors = [leaf.detach().cpu().clone() for leaf in leaves(returned)]
-            return Result(tensors, names=tuple(_names(returned)), others=tuple(sorted(_others(returned), key=str)))
+            others = tuple(sorted(_others(returned), key=str))
+            return Result(tensors, names=tuple(_names(returned)), others=others, form=form(returned))
     except Exception as error:
         return Result([], f"{type(error).__name__}: {_first_line(error)}")
 

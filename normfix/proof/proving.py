@@ -70,7 +70,14 @@ class Proving:
             return
         self._dtype = coarsest(copied)
         evidence = self._evidence
-        evidence.plain = self._run(copied, self._known) if self._dtype != torch.float64 else self._run_narrowed(copied)
+        if self._dtype == torch.float64:
+            evidence.returned = (self._known or self._given(copy_of(copied))).form
+            evidence.plain = self._run_narrowed(copied)
+        else:
+            evidence.plain = self._run(copied, self._known)
+            evidence.returned = evidence.plain[0].form
+        if isinstance(copied, InRuntime):
+            evidence.returned = None
         if self.level == "full":
             evidence.exported = self._deploy(program or copied)
         evidence.exact = self._run_float64(copied.double())
@@ -86,6 +93,8 @@ class Proving:
             copied.train(training)
         evidence = self._evidence
         evidence.rewritten = self._run(copied)
+        if isinstance(model, InRuntime):
+            evidence.returned = None
         if evidence.exported is not None:
             evidence.deployed = self._deploy(copied)
         if evidence.redone is None:
@@ -103,6 +112,10 @@ class Proving:
             return Proof(False, None, None, None, level="none")
         bound = None if self._evidence.rounded else FORMULA
         return replace(judge(self._evidence, self._dtype, self._notes, self.level, bound), forwards=self.forwards)
+
+    def _given(self, model: nn.Module) -> Result:
+        self.forwards += 1
+        return run(model, self._families[0].args, self._families[0].kwargs)
 
     def _run(self, model: nn.Module, known: Result | None = None) -> list[Result]:
         return self._all(lambda args, kwargs: run(model, args, kwargs), known)

@@ -38,7 +38,9 @@ def parted(result: Result, number: int) -> list[Result] | None:
     if result.failure or any(not tensor.dim() or len(tensor) % number for tensor in result.outputs):
         return None
     parts = [tensor.chunk(number) for tensor in result.outputs]
-    return [Result([part[index] for part in parts], "", result.names, result.others) for index in range(number)]
+    return [
+        Result([part[index] for part in parts], "", result.names, result.others, result.form) for index in range(number)
+    ]
 
 
 def run_together(families: Sequence[Family], runner: Runner) -> list[Result] | None:
