@@ -59,7 +59,7 @@ def test_what_pages_show_to_be_bad_is_looked_at(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("items = [\n" + "    (1, 2.5, 'a', None),\n" * 20_000 + "]\n", id="a table without a call"),
+        pytest.param("items = [\n" + "    (1, 2.5, 'a', None),\n" * 2_000 + "]\n", id="a table without a call"),
         pytest.param("a = {'b': [c, {d: [" * 2_000, id="brackets that nobody closes"),
         pytest.param("from a import (b,\n" + "# note, note\n" * 2_000, id="an import that nobody closes"),
         pytest.param("checkpoint # " + "#" * 5_000 + " ." + "#" * 5_000, id="a rule of hashes"),
@@ -67,7 +67,7 @@ def test_what_pages_show_to_be_bad_is_looked_at(text: str) -> None:
         pytest.param("momentum = " * 3_000, id="one long line of words"),
         pytest.param("isinstance(" * 5_000, id="calls that nobody closes"),
         pytest.param("x = " + " \\\n" * 5_000 + "1\n", id="a line continued for ever"),
-        pytest.param("def f(" + "a, " * 20_000 + "):\n", id="many arguments"),
+        pytest.param("def f(" + "a, " * 5_000 + "):\n", id="many arguments"),
     ],
 )
 def test_no_text_is_searched_for_ever(text: str, tmp_path: Path) -> None:
@@ -77,4 +77,5 @@ def test_no_text_is_searched_for_ever(text: str, tmp_path: Path) -> None:
         words + "from checkpoint import eval, train, no_grad, export, std, sqrt, append\n" + text
     )
     (tmp_path / "b.py").write_text("from a import A\n" + words)
-    assert not lint([str(tmp_path)], select=["NF"], ignore=["NF902"], cache=False).errors
+    for code in rules():
+        assert not lint([str(tmp_path)], select=[code], cache=False).errors
