@@ -111,9 +111,12 @@ def imported(folder: Path, files: list[Path], python: str) -> set[str]:
 
 
 def only_where_pointed(file: FixedFile, report: Report) -> bool:
-    """Does each statement that differs hold the line of a finding, or stand beside one that does."""
-    spans = [(one.line or 1, one.end_line or one.line or 1) for one in report.findings if one.path == file.path]
-    old, new = list(statements(file.old)), list(statements(file.new))
+    """Does each statement that differs hold a line that a finding points at or names, or stand beside one that does."""
+    found = [one for one in report.findings if one.path == file.path]
+    spans = [(one.line or 1, one.end_line or one.line or 1) for one in found]
+    named = [origin for one in found for _, site in one.related if (origin := site.origin) and origin.path == file.path]
+    spans += [(one.line, one.end_line) for one in named]
+    old, new = (sorted(statements(text), key=lambda one: one[1]) for text in (file.old, file.new))
     matcher = SequenceMatcher(None, [text for text, _, _ in old], [text for text, _, _ in new], autojunk=False)
     for kind, start, end, _, _ in matcher.get_opcodes():
         if kind == "equal":
