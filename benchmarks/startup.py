@@ -28,7 +28,7 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.bn(self.conv(x)))
 """
-SCRIPT = "import re, sys; from normfix.cli import main; sys.exit(main())"
+SCRIPT = "import re, sys; from normfix.__main__ import run; sys.exit(run())"
 """What pip writes into the console script."""
 BARE = [sys.executable, "-c", "import ast, argparse"]
 
