@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
@@ -83,16 +84,13 @@ Parents = dict[ast.AST, ast.AST]
 
 def outline(tree: ast.Module) -> tuple[Nodes, Parents]:
     """The statements by type, and what each stands in: a tenth of the nodes, and enough for most questions."""
-    nodes: Nodes = {}
+    nodes: Nodes = defaultdict(list)
     parents: Parents = {}
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
         kind = type(node)
-        if kind in nodes:
-            nodes[kind].append(node)
-        else:
-            nodes[kind] = [node]
+        nodes[kind].append(node)
         if kind in _SIMPLE:
             continue
         content = node.__dict__
@@ -107,16 +105,13 @@ def outline(tree: ast.Module) -> tuple[Nodes, Parents]:
 
 def index(tree: ast.AST) -> tuple[Nodes, Parents]:
     """Every node by type, and what each stands in; no contexts, no operators."""
-    nodes: Nodes = {}
+    nodes: Nodes = defaultdict(list)
     parents: Parents = {}
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
         kind = type(node)
-        if kind in nodes:
-            nodes[kind].append(node)
-        else:
-            nodes[kind] = [node]
+        nodes[kind].append(node)
         first = len(stack)
         content = node.__dict__
         for name in FIELDS[kind]:

@@ -19,7 +19,7 @@ HELP = "Call `eval()` on a norm to freeze it; construct it with `track_running_s
 @on_script(RULE, words=(NAME,))
 def toggled_tracking(script: Script, facts: Facts) -> Iterator[Problem]:
     """The attribute is set to False from outside, never set back, and the buffers are kept."""
-    if NAME not in script.text or is_unit_test(script) or _is_set_back(script) or _drops_buffers(script):
+    if is_unit_test(script) or _is_set_back(script) or _drops_buffers(script):
         return
     for node, owner, value in _settings(script):
         if (

@@ -22,8 +22,6 @@ FUNCTIONAL_BUFFERS = "functorch.make_functional_with_buffers"
 def per_sample_gradient_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with batch norm that is handed to Opacus, or made functional for vmap."""
     private = "opacus" in script.text
-    if not private and "vmap" not in script.text:
-        return
     if is_unit_test(script) or any(word in script.text for word in REPAIRS):
         return
     for call in script.of_type(ast.Call):

@@ -18,10 +18,9 @@ def late_sync_conversion(script: Script, facts: Facts) -> Iterator[Problem]:
 
     `torch.compile` compiles at the first pass, and anew once the modules have changed.
     """
-    if "convert_sync_batchnorm" in script.text:
-        for call in calls_of(script, "convert_sync_batchnorm"):
-            if converts(script, call) and call.args:
-                yield from _judged(script, call)
+    for call in calls_of(script, "convert_sync_batchnorm"):
+        if converts(script, call) and call.args:
+            yield from _judged(script, call)
 
 
 def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 
 from normfix.commands import fixing, options
 from normfix.errors import UsageError
@@ -34,16 +33,6 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    collecting = gc.isenabled()
-    gc.disable()  # what is imported and parsed lives until the end: looking for garbage costs 2 ms of a short run
-    try:
-        return _run(arguments)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _run(arguments: argparse.Namespace) -> int:
     from normfix.linting.planning import settings_source
     from normfix.linting.run import lint
 

@@ -18,7 +18,18 @@ _SHOWN = 3
 
 def form(value: object) -> Form:
     """The form of what a model returned; numbers count as tensors."""
-    return dict(_form(value, ""))
+    return {place: _kind(leaf) for place, leaf in places(value)}
+
+
+def places(value: object, at: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands at each place of a nest of containers and dataclasses: its leaves, and containers that are empty."""
+    for path, leaf in tree_flatten_with_path(value, is_leaf=is_empty)[0]:
+        place = at + keystr(path)
+        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            for field in dataclasses.fields(leaf):
+                yield from places(getattr(leaf, field.name), f"{place}.{field.name}")
+        else:
+            yield place, leaf
 
 
 def differences(before: Form, after: Form) -> list[str]:
@@ -34,23 +45,14 @@ def _listed(first: Form, second: Form) -> str:
     return ", ".join(only[:_SHOWN]) + " ..." * (len(only) > _SHOWN) or "nothing else"
 
 
-def _form(value: object, at: str) -> Iterator[tuple[str, str]]:
-    for path, leaf in tree_flatten_with_path(value, is_leaf=_is_empty)[0]:
-        place = at + keystr(path)
-        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            for field in dataclasses.fields(leaf):
-                yield from _form(getattr(leaf, field.name), f"{place}.{field.name}")
-        else:
-            yield place, _kind(leaf)
-
-
 def _kind(leaf: Any) -> str:
     if isinstance(leaf, (Tensor, bool, int, float)):
         return str(leaf.dtype if isinstance(leaf, Tensor) else torch.tensor(leaf).dtype)
-    if leaf is None or _is_empty(leaf):
+    if leaf is None or is_empty(leaf):
         return "None" if leaf is None else "empty"
     return f"`{type(leaf).__name__}`"
 
 
-def _is_empty(value: object) -> bool:
+def is_empty(value: object) -> bool:
+    """Is it a container without content."""
     return isinstance(value, (list, tuple, dict)) and not value

@@ -52,29 +52,29 @@ def smaller(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs | None:
     given = (tuple(args), dict(kwargs))
     size = next((len(leaf) for leaf in tree_leaves(given) if _has_batch(leaf)), 0)
 
-    def cut(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        for axis in range(2, value.dim() if value.dim() in _SIDES else 0):
-            value = value.narrow(axis, 0, min(_SIDES[value.dim()], value.shape[axis]))
-        return value[:2].contiguous() if _has_batch(value) and len(value) == size else value.contiguous()
+    def cut(value: Tensor) -> Tensor:
+        value = _shortened(value)
+        return value[:2] if _has_batch(value) and len(value) == size else value
 
-    made: Inputs = tree_map(cut, given)
-    same = all(a.shape == b.shape for a, b in zip(_tensors(given), _tensors(made), strict=True))
-    return None if same else made
+    return _of_other_shapes(given, cut)
 
 
 def reduced(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs | None:
     """The given inputs with images and volumes of half their sides, or less; None where there are none. A forward may
     look at the size of its input."""
-    given = (tuple(args), dict(kwargs))
+    return _of_other_shapes((tuple(args), dict(kwargs)), partial(_shortened, parts=2))
 
-    def halved(value: Any) -> Any:
-        for axis in range(2, value.dim() if isinstance(value, Tensor) and value.dim() in _SIDES else 0):
-            value = value.narrow(axis, 0, min(_SIDES[value.dim()], (value.shape[axis] + 1) // 2))
-        return value.contiguous() if isinstance(value, Tensor) else value
 
-    made: Inputs = tree_map(halved, given)
+def _shortened(value: Tensor, parts: int = 1) -> Tensor:
+    """An image or volume with one of so many parts of each side, rounded up, and no longer than `_SIDES` says."""
+    for axis in range(2, value.dim() if value.dim() in _SIDES else 0):
+        value = value.narrow(axis, 0, min(_SIDES[value.dim()], -(-value.shape[axis] // parts)))
+    return value.contiguous()
+
+
+def _of_other_shapes(given: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs | None:
+    """The inputs with changed tensors; None where all shapes stay."""
+    made: Inputs = tree_map(lambda value: change(value) if isinstance(value, Tensor) else value, given)
     same = all(a.shape == b.shape for a, b in zip(_tensors(given), _tensors(made), strict=True))
     return None if same else made
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves, tree_map
 
 from normfix.proof.float64 import InFloat64, widen
-from normfix.proof.form import Form, form
+from normfix.proof.form import Form, form, is_empty, places
 
 Outputs = list[Tensor]
 
@@ -80,15 +80,11 @@ def _names(value: object) -> Iterator[str]:
         yield from (keystr(path) + (f"<{index}>" if inside > 1 else "") for index in range(inside))
 
 
-def _others(value: object, at: str = "") -> Iterator[tuple[str, object]]:
-    for path, leaf in tree_flatten_with_path(value)[0]:
-        if leaf is None or isinstance(leaf, (Tensor, bool, int, float)):
-            continue
-        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            for field in dataclasses.fields(leaf):
-                yield from _others(getattr(leaf, field.name), f"{at}{keystr(path)}.{field.name}")
-        else:
-            yield at + keystr(path), leaf if isinstance(leaf, _PLAIN) else type(leaf)
+def _others(value: object) -> Iterator[tuple[str, object]]:
+    for place, leaf in places(value):
+        bare = is_empty(leaf) and not isinstance(leaf, torch.Size)
+        if leaf is not None and not bare and not isinstance(leaf, (Tensor, bool, int, float)):
+            yield place, leaf if isinstance(leaf, _PLAIN) else type(leaf)
 
 
 _PLAIN = (str, bytes, complex, Enum, torch.dtype, torch.device, torch.Size, range, slice)

@@ -6,6 +6,7 @@ Everything here is read off one `Script`; a name stands for one object within a 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
@@ -140,16 +141,13 @@ def scopes(script: Script) -> dict[ast.AST, Scope]:
 
 def _nodes_of(scope: Function | ast.Module) -> dict[type[ast.AST], list[ast.AST]]:
     """What a body executes itself, by type: decorators and defaults of the functions in it, but not their bodies."""
-    found: dict[type[ast.AST], list[ast.AST]] = {}
+    found: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
     outside = {id(one) for one in _outside(scope)}
     stack = [one for one in children(scope) if id(one) not in outside][::-1]
     while stack:
         node = stack.pop()
         kind = type(node)
-        if kind in found:
-            found[kind].append(node)
-        else:
-            found[kind] = [node]
+        found[kind].append(node)
         inner = _outside(node) if kind in FUNCTIONS else children(node)
         if inner:
             stack += inner[::-1]
