@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
-from normfix.transforms.steadiness import unseen_arguments, watch, wrong_elsewhere
+from normfix.transforms.steadiness import Watched, unseen_arguments, watch, wrong_elsewhere
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
 _WRAPPERS = {
@@ -82,45 +83,88 @@ def rewrite(
     `modes` are the modes to prove it in, each False (eval), True (train) or None (as the model is); it is captured in
     the first one.
     """
-    start = time.perf_counter()
-    before = in_mode(clone(model, doing), modes[0])
-    program = capture(before, positional(example_inputs), example_kwargs, doing)
-    captured = time.perf_counter()
-    trace = Trace.of(program)
-    args, kwargs = positional(example_inputs), dict(example_kwargs or {})
-    trains = any(module.training for module in before.modules())
-    seen = watch(before, args, kwargs, cut=prove != "full" and not trains)
-    plan = planner(Flow(before, trace, seen.unsteady), state_of(before))
-    plan.notes += unseen_arguments(before, args, kwargs)
-    planned = time.perf_counter()
-    new = apply(plan.edits, clone(model, doing))
-    seconds = {"capture": captured - start, "plan": planned - captured}
-    captures = [(before, program)]
-    del before, program  # each copy of the model is let go as soon as it was observed
+    under_way = _Rewriting(model, positional(example_inputs), dict(example_kwargs or {}), doing, prove)
+    under_way.plan(planner, modes[0])
+    proof = under_way.prove_first(modes[0])
+    for mode in modes[1:]:
+        under_way.prove(mode)
+    plan, seconds = under_way.planned, under_way.seconds
+    migration = partial(_migrated, model, under_way.trace, planner, under_way.seen.unsteady, plan)
+    return Rewrite(under_way.new, plan.applied, plan.refused, proof, equivalence, plan.notes, seconds, migration)
 
-    def proven(mode: bool | None, cut: Inputs | None, known: Result | None, together: bool = False) -> Proof:
-        level = prove if mode is not True or prove == "none" else "formula"
-        proving = Proving(args, kwargs, level, cut=cut, known=known, together=together)
-        old, exported = captures.pop() if captures else (in_mode(clone(model, doing), mode), None)
-        proving.old(old, exported, lambda wide: apply(plan.edits, wide))
+
+class _Rewriting:
+    """One rewrite under way. Each copy of the model is let go as soon as it was observed."""
+
+    trace: Trace
+    seen: Watched
+    planned: Plan
+    new: nn.Module
+
+    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], doing: str, level: str) -> None:
+        self._model, self._args, self._kwargs = model, args, kwargs
+        self._doing, self._level = doing, level
+        self._captures: list[tuple[nn.Module, ExportedProgram]] = []
+        """The copy that was captured, and its program, until a proof has used them."""
+        self._trains = False
+        self.seconds: dict[str, float] = {}
+
+    def plan(self, planner: Planner, mode: bool | None) -> None:
+        """Capture a copy in this mode, plan, and carry the plan out on another copy."""
+        start = time.perf_counter()
+        before = self._copy(mode)
+        program = capture(before, self._args, self._kwargs, self._doing)
+        captured = time.perf_counter()
+        self.trace = Trace.of(program)
+        self._trains = any(module.training for module in before.modules())
+        self.seen = watch(before, self._args, self._kwargs, cut=self._level != "full" and not self._trains)
+        self.planned = planner(Flow(before, self.trace, self.seen.unsteady), state_of(before))
+        self.planned.notes += unseen_arguments(before, self._args, self._kwargs)
+        self.seconds = {"capture": captured - start, "plan": time.perf_counter() - captured}
+        self._captures.append((before, program))
+        self.new = self._redo(self._copy())
+
+    def prove_first(self, mode: bool | None) -> Proof:
+        """The proof in the mode that was captured: all made inputs in one batch first, where that may hold."""
+        seen = self.seen
+        whole = seen.cut is not None or smaller(self._args, self._kwargs) is None
+        quick = self._level == "formula" and not self._trains and whole
+        proof = self._proof(mode, seen.cut, seen.result, together=quick)
+        if quick and not proof.holds:
+            proof = self._proof(mode, None, seen.result)
+        self._require(proof, mode)
+        if self.planned.edits and proof.holds:
+            self.planned.notes += wrong_elsewhere(self._copy(mode), self._redo, self._args, self._kwargs)
+        return proof
+
+    def prove(self, mode: bool | None) -> None:
+        """Prove it in one more mode."""
+        self._require(self._proof(mode), mode)
+
+    def _proof(
+        self, mode: bool | None, cut: Inputs | None = None, known: Result | None = None, together: bool = False
+    ) -> Proof:
+        level = "formula" if mode is True and self._level != "none" else self._level
+        proving = Proving(self._args, self._kwargs, level, cut=cut, known=known, together=together)
+        old, exported = self._captures.pop() if self._captures else (self._copy(mode), None)
+        proving.old(old, exported, self._redo)
         del old, exported
-        proving.new(new, mode)
-        seconds.update({step: seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
+        proving.new(self.new, mode)
+        self.seconds.update({step: self.seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
         return proving.judge()
 
-    quick = prove == "formula" and not trains and (seen.cut is not None or smaller(args, kwargs) is None)
-    proofs = [proven(modes[0], seen.cut, seen.result, quick)]
-    if quick and not proofs[0].holds:
-        proofs = [proven(modes[0], None, seen.result)]
-    _require(proofs[0], modes[0], f"{doing} `{type(model).__name__}`")
-    if plan.edits and proofs[0].holds:
-        copy = in_mode(clone(model, doing), modes[0])
-        plan.notes += wrong_elsewhere(copy, lambda wide: apply(plan.edits, wide), args, kwargs)
-    for mode in modes[1:]:
-        proofs.append(proven(mode, None, None))
-        _require(proofs[-1], mode, f"{doing} `{type(model).__name__}`")
-    migration = _migration(model, trace, planner, seen.unsteady, plan)
-    return Rewrite(new, plan.applied, plan.refused, proofs[0], equivalence, plan.notes, seconds, migration)
+    def _copy(self, mode: bool | None = None) -> nn.Module:
+        return in_mode(clone(self._model, self._doing), mode)
+
+    def _redo(self, model: nn.Module) -> nn.Module:
+        """Carry the plan out on a copy, in the dtype that it has."""
+        return apply(self.planned.edits, model)
+
+    def _require(self, proof: Proof, mode: bool | None) -> None:
+        if proof.holds or proof.level == "none":
+            return
+        where = {True: " in train mode", False: " in eval mode", None: ""}[mode]
+        raise ProofFailed(f"{self._doing} `{type(self._model).__name__}`{where}: {'; '.join(proof.notes)}", proof)
 
 
 def in_mode(model: nn.Module, mode: bool | None) -> nn.Module:
@@ -128,29 +172,25 @@ def in_mode(model: nn.Module, mode: bool | None) -> nn.Module:
     return model if mode is None else model.train(mode)
 
 
-def _require(proof: Proof, mode: bool | None, doing: str) -> None:
-    if proof.holds or proof.level == "none":
-        return
-    where = {True: " in train mode", False: " in eval mode", None: ""}[mode]
-    raise ProofFailed(f"{doing}{where}: {'; '.join(proof.notes)}", proof)
-
-
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
     """Every parameter and buffer under every name that it has, those that a state dict leaves out too."""
     return {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
 
 
-def _migration(
-    model: nn.Module, trace: Trace, planner: Planner, varying: Mapping[str, str], done: Plan
-) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    def migrate(old: Mapping[str, Any]) -> dict[str, Any]:
-        fresh = clone(model, "migrating a state dict of")
-        fresh.load_state_dict(dict(old))
-        plan = planner(Flow(fresh, trace, varying), state_of(fresh))
-        lost = {change.where for change in done.applied} - {change.where for change in plan.applied}
-        if lost:
-            reason = next((one.reason for one in plan.refused if one.where in lost), f"`{min(lost)}` would stay")
-            raise UsageError(f"migrating: with these weights the rewrite would be another one: {reason}")
-        return dict(apply(plan.edits, fresh).state_dict())
-
-    return migrate
+def _migrated(
+    model: nn.Module,
+    trace: Trace,
+    planner: Planner,
+    unsteady: Mapping[str, str],
+    done: Plan,
+    old: Mapping[str, Any],
+) -> dict[str, Any]:
+    """An old state dict as the new model takes it. Raises `UsageError` where its weights ask for another rewrite."""
+    fresh = clone(model, "migrating a state dict of")
+    fresh.load_state_dict(dict(old))
+    plan = planner(Flow(fresh, trace, unsteady), state_of(fresh))
+    lost = {change.where for change in done.applied} - {change.where for change in plan.applied}
+    if lost:
+        reason = next((one.reason for one in plan.refused if one.where in lost), f"`{min(lost)}` would stay")
+        raise UsageError(f"migrating: with these weights the rewrite would be another one: {reason}")
+    return dict(apply(plan.edits, fresh).state_dict())
