@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from normfix.rewrites import Change, Equivalence, Refusal
-from normfix.transforms import merging, padding, removing, scaling, sites, summing
+from normfix.transforms import merging, padding, removing, scaling, sites
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Edit, Plan, Refused
 from normfix.transforms.flow import Flow
@@ -47,7 +47,7 @@ def plan(
     done.refused = [Refusal(norm.path, reason) for norm, reason in waiting.items()]
     done.refused += _unseen(flow, {one.where for one in done.applied} | {one.where for one in done.refused})
     if merge_branches:
-        removals += summing.convolutions(flow, store, done)
+        removals += merging.convolutions(flow, store, done)
     if affine:
         removals += scaling.into_readers(flow, store, done)
     done.edits = [*store.edits(), *removals]
@@ -89,7 +89,7 @@ def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
     if removing.removal(flow, store, norm).keeps:
         raise Refused(f"`{norm.path}` does more than normalise")
-    edit, path = merging.into_branch(flow, store, norm, scale, shift)
+    edit, path = merging.into_tap(flow, store, norm, scale, shift)
     return [edit], Change(norm.path, f"merged into the branch `{path}`")
 
 

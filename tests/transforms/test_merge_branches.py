@@ -206,6 +206,21 @@ def test_what_is_added_zero_times_takes_nothing_over(forward):
     torch.testing.assert_close(done.model(image()), model(image()), rtol=0, atol=0)
 
 
+def test_a_sum_that_multiplies_by_zero_is_named():
+    model = lambda_of(
+        lambda m, x: torch.add(m.small(x), m.large(x), alpha=0), large=conv(padding=1), small=conv(4, 4, 1)
+    )
+    done = fold(model.double(), image(), merge_branches=True, prove="formula")
+    assert [(one.where, one.reason) for one in done.refused] == [
+        ("small", "`small` stays as it is, since `add` multiplies what it adds by 0")
+    ]
+
+
+def test_a_sum_of_no_convolutions_that_multiplies_by_zero_is_not_worth_a_word():
+    model = lambda_of(lambda m, x: torch.add(m.one(x), x, alpha=0), one=nn.Linear(6, 6))
+    assert fold(model.double(), image(), merge_branches=True, prove="formula").refused == []
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 def test_the_merged_model_is_scripted(in_place):
     class Two(nn.Module):
