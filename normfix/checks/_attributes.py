@@ -1,19 +1,10 @@
-"""Which attributes of a module class hold batch norm, and from where on they may hold modules at all."""
+"""Which attributes of a module class hold batch norm."""
 
 import ast
 
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import BATCH_NORMS, contents, layer_kind
-from normfix.usage.steps import Scope, dotted, position, scopes
-
-
-def takes_modules(constructor: ast.AST, where: ast.AST) -> bool:
-    """Has a constructor called that of its base before this place: until then no attribute may be a module."""
-    calls = (one for one in walk(constructor) if isinstance(one, ast.Call))
-    return any(
-        isinstance(call.func, ast.Attribute) and call.func.attr == "__init__" and position(call) < position(where)
-        for call in calls
-    )
+from normfix.usage.steps import Scope, dotted, scopes
 
 
 def normed_attributes(script: Script, owner: ast.ClassDef) -> set[str]:

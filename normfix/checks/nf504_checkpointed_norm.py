@@ -38,7 +38,7 @@ def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
         name = _normed_part(script, node, node.args[0]) if known else ""
         if not name:
             continue
-        from normfix.checks._slowed import is_slowed, slowed
+        from normfix.remedies.slowed import is_slowed, slowed
 
         if is_slowed(script, node, name):
             continue

@@ -44,7 +44,7 @@ def _judged(script: Script, node: ast.Call, kind: str) -> Iterator[Problem]:
         if stateful
         else "that costs time in every pass"
     )
-    from normfix.checks._moved import built_once
+    from normfix.remedies.moved import built_once
 
     remedy = built_once(script, node)
     yield Problem(

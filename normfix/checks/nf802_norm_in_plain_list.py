@@ -101,7 +101,7 @@ def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
 def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
     container = "ModuleDict" if isinstance(value, ast.Dict | ast.DictComp) else "ModuleList"
     namespace = next((one for one, meaning in script.imports.items() if meaning == "torch.nn"), "torch.nn")
-    from normfix.checks._registered import can_register
+    from normfix.remedies.registered import can_register
 
     site = script.site(value)
     remedy = WrapExpression(site, f"{namespace}.{container}(", ")") if can_register(script, name, value) else None

@@ -5,9 +5,9 @@ import textwrap
 import pytest
 from source_findings import fires, fixed, report, silent
 
-from normfix.checks import _registered
 from normfix.checks import nf802_norm_in_plain_list as rule
 from normfix.findings import WrapExpression
+from normfix.remedies import registered
 
 
 def init(text: str, base: str = "nn.Module") -> str:
@@ -165,4 +165,4 @@ def test_the_container_is_registered(text: str, expected: str) -> None:
 def test_reserved_keys_are_those_that_torch_refuses() -> None:
     nn = pytest.importorskip("torch").nn
     public = {name for name in dir(nn.ModuleDict()) if not name.startswith("_")}
-    assert public <= _registered.RESERVED
+    assert public <= registered.RESERVED

@@ -3,8 +3,8 @@
 import ast
 
 from normfix import vocabulary
-from normfix.checks._attributes import takes_modules
 from normfix.findings import InsertStatement, Remedy, ReplaceExpression, Together
+from normfix.remedies.registered import takes_modules
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import layer_kind
 from normfix.usage.steps import dotted, scope_of

@@ -2,7 +2,6 @@
 
 import ast
 
-from normfix.checks._attributes import takes_modules
 from normfix.script import Script, walk
 from normfix.usage.networks import classes, is_torch_class, layer_kind
 from normfix.usage.steps import dotted, position, scope_of
@@ -30,6 +29,15 @@ def can_register(script: Script, name: str, value: ast.expr) -> bool:
     uses = [one for one in script.of_type(ast.Attribute) if one.attr == attribute and isinstance(one.ctx, ast.Load)]
     ready = takes_modules(scope_of(script, value).node, value)
     return ready and _holds_modules(script, value) and all(_is_shared_use(script, one) for one in uses)
+
+
+def takes_modules(constructor: ast.AST, where: ast.AST) -> bool:
+    """Has a constructor called that of its base before this place: until then no attribute may be a module."""
+    calls = (one for one in walk(constructor) if isinstance(one, ast.Call))
+    return any(
+        isinstance(call.func, ast.Attribute) and call.func.attr == "__init__" and position(call) < position(where)
+        for call in calls
+    )
 
 
 def _holds_modules(script: Script, value: ast.expr) -> bool:
