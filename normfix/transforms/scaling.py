@@ -2,8 +2,8 @@
 
     W (w n(x) + c) + b = W' n(x) + b',   W' = W diag(w),  b' = b + W c
 
-n(x) is the norm without weight and bias, which stays. Of a class that nobody here has read, a copy is tried: its weight
-is neutral at None, at 1, or at 0 where the class multiplies by 1 + weight.
+n(x) is the norm with a neutral weight and bias, which stay, since other code may ask for their dtype or device. The
+weight is neutral at 1, or at 0 where a class multiplies by 1 + weight: a copy of one that nobody here has read is tried.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from normfix.proof.measure import run_float64
 from normfix.rewrites import Change, Refusal
 from normfix.transforms import probe
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import DropTensor, Edit, Plan, Refused, SetAttribute, SetTensor
+from normfix.transforms.base import Edit, Plan, Refused, SetTensor
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks, no_parametrization, not_changed_in_place, own_tensor
 from normfix.transforms.nodes import shape
@@ -33,10 +33,10 @@ _TENSORS = ("weight", "bias")
 
 @dataclass(frozen=True, slots=True)
 class _Neutral:
-    """What makes the affine part of a norm vanish: the value of its weight (None for no weight at all), and the first
-    of the axes that weight and bias run along."""
+    """What makes the affine part of a norm vanish: the value of its weight, and the first of the axes that weight and
+    bias run along."""
 
-    weight: float | None
+    weight: float
     axis: int
 
     def scale(self, weight: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def _ahead(flow: Flow, store: Store, path: str, calls: list[NormCall]) -> tuple[
     for call in calls:
         not_changed_in_place(flow, call.result)
     layers = into_layers_ahead(flow, store, mapped)
-    return _edits(path, module, values, neutral), Change(path, f"{' and '.join(names)} folded forward into {layers}")
+    return _edits(path, values, neutral), Change(path, f"{' and '.join(names)} folded forward into {layers}")
 
 
 def _guarded(flow: Flow, module: nn.Module, path: str) -> list[str]:
@@ -92,9 +92,6 @@ def _guarded(flow: Flow, module: nn.Module, path: str) -> list[str]:
         raise Refused(flow.unsteady[path])
     if path in flow.enclosed:
         raise Refused(f"it is called within `{flow.enclosed[path]}`")
-    parent = flow.model.get_submodule(path.rpartition(".")[0])
-    if isinstance(parent, nn.TransformerEncoderLayer):
-        raise Refused(f"a {type(parent).__name__} reads it itself, in its fast path")
     no_hooks(module, path)
     no_parametrization(module, path)
     names = _held(module)
@@ -108,12 +105,12 @@ def _neutral(path: str, module: nn.Module, calls: list[NormCall]) -> _Neutral:
     """How this module is made neutral: known of torch's own, tried on a copy of any other. Raises `Refused`."""
     weight = getattr(module, _held(module)[0])
     if probe.is_stock(module):
-        return _Neutral(None, -weight.dim())
+        return _Neutral(1.0, -weight.dim())
     sizes = shape(calls[0].read)
     candidates = [
         _Neutral(value, axis)
         for axis in (-weight.dim(), 1)
-        for value in (None, 1.0, 0.0)
+        for value in (1.0, 0.0)
         if len(sizes) >= max(axis + 1, -axis) and sizes[axis] == weight.shape[0]
     ]
     # Weights that are all alike would fit every axis and every formula.
@@ -132,10 +129,7 @@ def _explains(neutral: _Neutral, module: nn.Module, inputs: Tensor) -> bool:
     bare = copied(module)
     values = {name: getattr(bare, name).detach().clone() for name in _held(bare)}
     for name in values:
-        if neutral.weight is None:
-            bare._parameters[name] = None
-        else:
-            getattr(bare, name).data.fill_(neutral.weight if name == "weight" else 0.0)
+        getattr(bare, name).data.fill_(neutral.weight if name == "weight" else 0.0)
     whole, part = (run_float64(copied(one), (inputs,), {}).outputs for one in (module, bare))
     if len(whole) != 1 or len(part) != 1 or whole[0].shape != part[0].shape:
         return False
@@ -158,10 +152,7 @@ def _placed(vector: Tensor, axis: int, rank: int) -> Tensor:
     return vector.reshape(*[1] * (axis % rank), *vector.shape, *[1] * (rank - axis % rank - vector.dim()))
 
 
-def _edits(path: str, module: nn.Module, values: dict[str, Tensor], neutral: _Neutral) -> list[Edit]:
-    names = {name: f"{path}.{name}" for name in values}
-    if neutral.weight is None:
-        flag: list[Edit] = [SetAttribute(path, "elementwise_affine", False)] * hasattr(module, "elementwise_affine")
-        return [*(DropTensor(name) for name in names.values()), *flag]
+def _edits(path: str, values: dict[str, Tensor], neutral: _Neutral) -> list[Edit]:
     fills = {"weight": neutral.weight, "bias": 0.0}
+    names = {name: f"{path}.{name}" for name in values}
     return [SetTensor(full, torch.full_like(values[name], fills[name]), full) for name, full in names.items()]
