@@ -15,6 +15,9 @@ _SEED = 20
 _SIDES = {4: 64, 5: 16}
 """By rank: so long are the sides of images and volumes where they are cut."""
 
+_LITTLE = 2**19
+"""So many numbers are few in a batch of a size that was not given: three colour images of 224 pixels a side."""
+
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments."""
 
@@ -84,7 +87,7 @@ def _tensors(inputs: Inputs) -> list[Tensor]:
 
 
 def batches(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
-    """The given inputs as batches of one and of two, where that is another size: a forward may look at it."""
+    """The given inputs as batches of other sizes: a forward may look at it."""
     first = next((leaf for leaf in tree_leaves((tuple(args), dict(kwargs))) if _has_batch(leaf)), None)
     if first is None:
         return []
@@ -93,7 +96,7 @@ def batches(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
     def resized(value: Any, wanted: int) -> Any:
         if not _has_batch(value) or len(value) != size:
             return value
-        return torch.cat([value, value])[:wanted] if size < wanted else value[:wanted]
+        return torch.cat([value] * -(-wanted // size))[:wanted]
 
     return [
         Family(
@@ -102,9 +105,16 @@ def batches(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
             tree_map(partial(resized, wanted=wanted), dict(kwargs)),
             deployable=False,
         )
-        for wanted in (1, 2)
-        if wanted != size
+        for wanted in _other_sizes(size, (tuple(args), dict(kwargs)))
     ]
+
+
+def _other_sizes(size: int, given: Inputs) -> list[int]:
+    """One, and more than one. Where that costs little also more than that, an odd number of them, and twice the given:
+    whatever the given one is a multiple of (frames of a clip), that is too."""
+    sample = sum(leaf.numel() // size for leaf in _tensors(given) if _has_batch(leaf) and len(leaf) == size)
+    more = [3, *[2 * size] * (size > 3)]
+    return [wanted for wanted in (1, 2, *more) if wanted != size and (wanted < 3 or wanted * sample <= _LITTLE)]
 
 
 def _has_batch(value: Any) -> bool:

@@ -14,13 +14,14 @@ from torch.nn.parameter import is_lazy
 
 from normfix.errors import UsageError
 from normfix.proof.copying import copied
+from normfix.proof.elsewhere import wrong_elsewhere
 from normfix.proof.inputs import Inputs, smaller
 from normfix.proof.measure import Result
 from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
-from normfix.transforms.steadiness import Watched, unseen_arguments, watch, wrong_elsewhere
+from normfix.transforms.steadiness import Watched, unseen_arguments, watch
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
 _WRAPPERS = {

@@ -4,16 +4,15 @@ default."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from normfix.proof.copying import copied
-from normfix.proof.evidence import EXCUSED
 from normfix.proof.inputs import Family, Inputs, batches, reduced, smaller
-from normfix.proof.measure import Result, distance, run, run_float64
+from normfix.proof.measure import Result, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +42,6 @@ def watch(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], cu
         other = _census(watched, calls, family)[1]
         unsteady = {**_differences(seen or {}, other, family.name), **unsteady} if other is not None else unsteady
     return Watched(result, unsteady, small)
-
-
-def wrong_elsewhere(
-    model: nn.Module, redo: Callable[[nn.Module], nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[str]:
-    """A note about a rewrite that is wrong for smaller images; empty where it is right, or the model takes none.
-
-    `redo` carries it out on the model, which is used up."""
-    image = reduced(args, kwargs)
-    if image is None:
-        return []
-    wide = model.double()
-    before = run_float64(wide, *image)
-    if before.failure:
-        return []
-    error = distance(before.outputs, run_float64(redo(wide), *image).outputs)
-    if error <= EXCUSED:
-        return []
-    return [
-        f"not at a smaller size: the rewrite is wrong there, by {error:.1e} in float64, since forward computes with "
-        "the size of its input; use the new model for images of the given size only"
-    ]
 
 
 def _differences(seen: Mapping[str, int], other: Mapping[str, int], name: str) -> dict[str, str]:
