@@ -18,12 +18,14 @@ _PROBE = pattern(r"isinstance\([^()]*(?:\([^()]*\)[^()]*)?\)")
 """A question about a norm, which builds none."""
 _PART = pattern(r"[\"'}]Norm")
 """A part of a name that is put together: `f"{kind}Norm2d"`."""
-_NORM = pattern("(?i)norm(?!al)")
+_NORM = pattern("norm(?!al)")
 """In "BatchNorm2d" and "norm_layer", but not in "normalize" and "kaiming_normal_"."""
 
 
 def names_norm(text: str) -> bool:
     """Does this code name a norm of a library other than in a question, or may it put such a name together."""
+    if "Norm" not in text and "_norm" not in text and "LRN" not in text:
+        return False
     found = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text]
     if not found:
         return "Norm" in text and _PART.search(text) is not None
@@ -33,7 +35,8 @@ def names_norm(text: str) -> bool:
 
 def says_norm(text: str) -> bool:
     """Is there anything about norms in this code, names of its own included."""
-    return _NORM.search(text) is not None
+    low = text.lower()
+    return "norm" in low and _NORM.search(low) is not None
 
 
 def depends_on_other_uses(text: str) -> bool:
@@ -51,13 +54,19 @@ def may_matter_beside(text: str) -> bool:
 
 def matters_beside(text: str, other: str) -> bool:
     """Does a norm in that other file."""
-    return _names_cancelling(other) or (("weight_norm" in text or "spectral_norm" in text) and names_norm(other))
+    return _names_cancelling(other) or (_reparametrizes(text) and names_norm(other))
 
 
 @lru_cache(maxsize=128)
 def _names_cancelling(text: str) -> bool:
     """Asked again by each file of a folder that imports the same ones."""
     return any(stem in text for stem in _CANCELLING)
+
+
+@lru_cache(maxsize=2)
+def _reparametrizes(text: str) -> bool:
+    """Asked again for each name that one file imports."""
+    return "weight_norm" in text or "spectral_norm" in text
 
 
 @cache

@@ -10,15 +10,14 @@ import ast
 import re
 from collections.abc import Collection, Iterable
 
+from normfix.readers.mentions import NEWLINES, uses, words_in
 from normfix.readers.naming import depends_on_other_uses, matters_beside, may_matter_beside, names_norm
 from normfix.readers.siblings import FOREIGN
-from normfix.script import FUNCTIONS, Script, children, walk
+from normfix.script import FUNCTIONS, Script, walk
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 Named = Definition | ast.Assign | ast.AnnAssign
-_NEWLINES = re.compile("\r\n|\r|\n")
-"""What ends a line for the parser."""
-_WORDS = re.compile(r"\w+")
+_LIBRARIES = ("torch", "timm", "torchvision")
 
 
 class Reach:
@@ -26,18 +25,34 @@ class Reach:
 
     def __init__(self, script: Script, definitions: Iterable[Definition]) -> None:
         self._script = script
-        lines = _NEWLINES.split(script.text)
+        lines = script.text.split("\n") if "\r" not in script.text else NEWLINES.split(script.text)
         values = [one for one in script.tree.body if isinstance(one, (ast.Assign, ast.AnnAssign))]
         nodes: list[Named] = [*definitions, *values]
         self.texts = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
-        self.words = {node: set(_WORDS.findall(text)) for node, text in self.texts.items()}
+        self._library = {*_LIBRARIES, *library_names(script)}
+        self._words: dict[Named, frozenset[str]] = {}
+        self._next: dict[Named, list[Named]] = {}
         self._own: dict[Named, bool] = {}
         self._beside: dict[Named, bool] = {}
+        self._leading: dict[str, bool] = {}
+        """By an imported name."""
         self._texts_beside: dict[str, str | None] = {}
         self._table: dict[str, list[Named]] = {}
         for node in nodes:
             for name in _names_of(node):
                 self._table.setdefault(name, []).append(node)
+
+    def words(self, node: Named) -> frozenset[str]:
+        """The words in the text of a definition."""
+        if node not in self._words:
+            self._words[node] = words_in(self.texts[node])
+        return self._words[node]
+
+    def may_call_library(self, statement: ast.stmt) -> bool:
+        """May a statement at the top level call something of a library, as far as its words tell."""
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            return False
+        return statement not in self.texts or not self._library.isdisjoint(self.words(statement))
 
     def worth_reading(self, definitions: Iterable[Definition], naming: Collection[ast.AST]) -> set[Definition]:
         """Those that lead to a norm, and those that share code with one that does.
@@ -80,31 +95,48 @@ class Reach:
         return found
 
     def _used(self, node: Named) -> list[Named]:
-        return [one for name in self._table.keys() & self.words[node] for one in self._table[name]]
+        if node not in self._next:
+            self._next[node] = [one for name in self._table.keys() & self.words(node) for one in self._table[name]]
+        return self._next[node]
 
     def _names(self, node: Named) -> bool:
         """Does this code itself name a norm, under its own name or the one that it is imported under."""
         if node not in self._own:
             imports = self._script.imports
             self._own[node] = names_norm(self.texts[node]) or any(
-                names_norm(imports[name]) for name in imports.keys() & self.words[node]
+                names_norm(imports[name]) for name in imports.keys() & self.words(node)
             )
         return self._own[node]
 
     def _imports(self, node: Named) -> bool:
         """Does this code use something that a file beside this one defines, and that may lead to a norm there."""
         if node not in self._beside:
-            names = {name for name in self._script.imports.keys() & self.words[node] if self._may_lead_beside(name)}
-            dotted = sorted(_uses(node, self._script, names)) if names else []
+            names = {name for name in self._script.imports.keys() & self.words(node) if self._may_lead_beside(name)}
+            dotted = sorted(uses(node, self.texts[node], self._script, names)) if names else []
             self._beside[node] = any(self._leads_beside(one) for one in dotted)
         return self._beside[node]
 
     def _may_lead_beside(self, name: str) -> bool:
-        """Does an imported name stand for a block that leads to a norm, or for a module, of which parts may."""
-        dotted = self._script.imports[name]
-        if dotted.partition(".")[0] in FOREIGN:
-            return False
-        return self._leads_beside(dotted) or (f"{name}." in self._script.text and not self._text_beside(dotted))
+        """Does an imported name stand for a block that leads to a norm, or for a module, of which parts do."""
+        if name not in self._leading:
+            dotted = self._script.imports[name]
+            self._leading[name] = dotted.partition(".")[0] not in FOREIGN and (
+                self._leads_beside(dotted)
+                or (f"{name}." in self._script.text and not self._text_beside(dotted) and self._part_leads(name))
+            )
+        return self._leading[name]
+
+    def _part_leads(self, name: str) -> bool:
+        """Does a part of a module lead to a norm, of those that the file names."""
+        module = self._script.imports[name]
+        # The name stands first: Python looks for it fast, and only then at what is before it.
+        for found in set(re.findall(rf"{name}(?<!\w{name})((?:\s*\.\s*\w+)+)", self._script.text)):
+            dotted = module
+            for part in "".join(found.split())[1:].split("."):
+                dotted = f"{dotted}.{part}"
+                if self._leads_beside(dotted):
+                    return True
+        return False
 
     def _leads_beside(self, dotted: str) -> bool:
         found = self._text_beside(dotted)
@@ -114,6 +146,11 @@ class Reach:
         if dotted not in self._texts_beside:
             self._texts_beside[dotted] = self._script.text_beside(dotted)
         return self._texts_beside[dotted]
+
+
+def library_names(script: Script) -> set[str]:
+    """What is imported here from a library of layers."""
+    return {name for name, dotted in script.imports.items() if dotted.partition(".")[0] in _LIBRARIES}
 
 
 def definitions(script: Script) -> list[Definition]:
@@ -133,29 +170,3 @@ def _names_of(node: Named) -> list[str]:
     if isinstance(node, ast.AnnAssign):
         return [node.target.id] if isinstance(node.target, ast.Name) else []
     return [node.name]
-
-
-def _uses(node: Named, script: Script, names: Collection[str]) -> set[str]:
-    """The dotted names that stand, with these at their head, where code runs: not as a base, in an annotation."""
-    found: set[str] = set()
-    todo: list[ast.AST] = [node]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, ast.Attribute) and (dotted := script.resolve(one)):
-            found.add(dotted)
-        elif isinstance(one, ast.Name) and one.id in names:
-            found.add(script.imports[one.id])
-        silent = _silent(one)
-        todo += [part for part in children(one) if part not in silent] if silent else children(one)
-    heads = {script.imports[name] for name in names}
-    return {one for one in found if any(one == head or one.startswith(f"{head}.") for head in heads)}
-
-
-def _silent(node: ast.AST) -> list[ast.AST]:
-    """The parts of a node that are no code to be followed."""
-    if isinstance(node, ast.ClassDef):
-        return [*node.bases, *node.decorator_list]
-    if isinstance(node, FUNCTIONS):
-        return [*node.decorator_list, *([node.returns] if node.returns else [])]
-    annotation = getattr(node, "annotation", None)
-    return [annotation] if annotation is not None else []

@@ -30,6 +30,7 @@ class Siblings:
         self._texts: dict[str, str | None] = {}
         """What is in a file, after a line break."""
         self._names: dict[str, dict[str, str]] = {}
+        self._meanings: dict[tuple[str, str], str | None] = {}
         self._size = size
 
     def attach(self, script: Script) -> Script:
@@ -48,10 +49,8 @@ class Siblings:
             found = self._read_text(candidate)
             if found is None:
                 continue
-            if last in found and _defines(found, last):
-                return found
-            meaning = self._imported(candidate, found).get(last) if last in found else None
-            return self.text(candidate, meaning, depth - 1) if meaning else None
+            meaning = self._meaning(candidate, found, last)
+            return found if meaning == "" else self.text(candidate, meaning, depth - 1) if meaning else None
         return None
 
     def module(self, path: str, name: str) -> str | None:
@@ -61,6 +60,13 @@ class Siblings:
             return None
         texts = (self._read_text(candidate) for candidate in _candidates(path, level, [*steps, last]))
         return next((text for text in texts if text is not None), None)
+
+    def _meaning(self, path: str, text: str, name: str) -> str | None:
+        """What a file imports under a name; empty where it defines it, None where it does neither."""
+        if (path, name) not in self._meanings:
+            own = name in text and _defines(text, name)
+            self._meanings[path, name] = "" if own else self._imported(path, text).get(name) if name in text else None
+        return self._meanings[path, name]
 
     def _imported(self, path: str, text: str) -> dict[str, str]:
         if path not in self._names:

@@ -9,10 +9,8 @@ import ast
 
 from normfix.graph import LayerGraph
 from normfix.readers.naming import says_norm
-from normfix.readers.reaching import Definition, Reach, definitions
+from normfix.readers.reaching import Definition, Reach, definitions, library_names
 from normfix.script import FUNCTIONS, Script, walk
-
-_LIBRARIES = ("torch", "timm", "torchvision")
 
 
 def graphs(script: Script) -> list[LayerGraph]:
@@ -20,15 +18,13 @@ def graphs(script: Script) -> list[LayerGraph]:
 
     Blocks that it imports from files beside it are found through `script.sibling`.
     """
-    libraries = {dotted.partition(".")[0] for dotted in script.imports.values()}
-    if libraries.isdisjoint(_LIBRARIES) or not says_norm(script.text):
+    if not library_names(script) or not says_norm(script.text):
         return []
     from normfix.readers.interpreter.entries import read_block, read_class
     from normfix.readers.interpreter.memo import Memo
     from normfix.readers.interpreter.values import Class, Function
 
     memo = Memo()
-    scope = memo.module_of(script)
     found: list[LayerGraph] = []
     reach = Reach(script, definitions(script))
     relevant = _relevant(script, reach)
@@ -37,19 +33,22 @@ def graphs(script: Script) -> list[LayerGraph]:
     worth = reach.worth_reading(relevant, memo.naming)
     for node in (one for one in relevant if one in worth):
         if isinstance(node, ast.ClassDef):
-            if not _is_module(node) and not _builds(node, script):
+            if not _is_module(node) and not _builds(node, script, reach):
                 continue
             found.append(read_class(Class(node, memo.scope_of(node, script)), memo))
-        elif _builds(node, script):
+        elif _builds(node, script, reach):
+            scope = memo.module_of(script)
             found.append(read_block(node.name, node.body, scope, memo, Function(node, scope)))
     statements = [node for node in script.tree.body if not isinstance(node, (*FUNCTIONS, ast.ClassDef))]
-    if any(_builds(statement, script) for statement in statements):
-        found.append(read_block("the top level", statements, scope, memo))
+    if any(_builds(statement, script, reach) for statement in statements):
+        found.append(read_block("the top level", statements, memo.module_of(script), memo))
     return [graph for graph in found if graph.layers or graph.calls]
 
 
-def _builds(block: ast.stmt, script: Script) -> bool:
+def _builds(block: ast.stmt, script: Script, reach: Reach) -> bool:
     """Does this code itself construct layers of a library."""
+    if not reach.may_call_library(block):
+        return False
     return any(
         isinstance(node, ast.Call) and script.resolve(node.func).startswith(("torch.nn.", "timm.", "torchvision.ops."))
         for node in walk(block)
@@ -67,8 +66,8 @@ def _relevant(script: Script, reach: Reach) -> dict[Definition, bool]:
 
     A block of the file is followed from the class that uses it, one level deep: further away nothing is decided.
     """
-    own = [node for node in reach.words if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
+    own = [node for node in reach.texts if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
     norms = {alias for alias, dotted in script.imports.items() if says_norm(dotted)}
-    naming = {node: bool(reach.words[node] & norms) or says_norm(reach.texts[node]) for node in own}
+    naming = {node: says_norm(reach.texts[node]) or bool(reach.words(node) & norms) for node in own}
     direct = {node.name for node in own if naming[node]}
-    return {node: naming[node] for node in own if naming[node] or reach.words[node] & direct}
+    return {node: naming[node] for node in own if naming[node] or reach.words(node) & direct}
