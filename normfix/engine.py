@@ -184,6 +184,8 @@ def run(facts: Facts, selected: Iterable[Check], graphs: Sequence[LayerGraph]) -
         except Undecided as undecided:
             report.undecided.append(Abstention(check.rule.code, _where(subject, about), undecided.reason))
     report.findings.sort(key=position)
+    # Two calls on one line, or two checks of one rule, may miss the same fact.
+    report.undecided = list(dict.fromkeys(report.undecided))
     return report
 
 

@@ -95,6 +95,19 @@ class TestAnswers:
         report = engine.run(Facts("model"), [check], [graph()])
         assert len(report.findings) == len(report.undecided) == 1
 
+    def test_a_fact_that_two_checks_of_a_rule_miss_is_named_once(self) -> None:
+        @on_graph(RULE)
+        def first(network: LayerGraph, facts: Facts) -> Iterator[Problem]:
+            raise Undecided("the bias is an expression")
+            yield
+
+        @on_graph(RULE)
+        def second(network: LayerGraph, facts: Facts) -> Iterator[Problem]:
+            raise Undecided("the bias is an expression")
+            yield
+
+        assert len(engine.run(Facts("model", "net"), [first, second], [graph()]).undecided) == 1
+
     def test_an_error_of_a_check_is_not_swallowed(self) -> None:
         @on_graph(RULE)
         def check(network: LayerGraph, facts: Facts) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from normfix.lazy import pattern
 from normfix.readers import scripts
@@ -13,6 +14,8 @@ FOREIGN = frozenset({"torch", "torchvision", "timm", "numpy", "transformers", "t
 """Packages that no file beside a source stands for."""
 _DEPTH = 4
 """How many re-exports are followed."""
+_TEXTS = 16
+"""How many texts stay in memory for each script; a file that is not there counts as one."""
 _IMPORT = pattern(
     r"(?m)^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]*(\((?:[^)#]|#[^\n]*\n)*\)|(?:[^\n#;\\]|\\\r?\n)*)"
     r"|^[ \t]*import[ \t]+([^\n#;]+)"
@@ -26,12 +29,10 @@ class Siblings:
     def __init__(self, size: int = 64) -> None:
         self._asked: dict[str, dict[str, None]] = {}
         """By file, the paths that were looked at for it."""
-        self._scripts: dict[str, Script | None] = {}
-        self._texts: dict[str, str | None] = {}
-        """What is in a file, after a line break."""
-        self._names: dict[str, dict[str, str]] = {}
-        self._meanings: dict[tuple[str, str], str | None] = {}
-        self._size = size
+        self._script = lru_cache(size)(self._read)
+        self._text = lru_cache(_TEXTS * size)(_text)
+        self._imports = lru_cache(_TEXTS * size)(_imports)
+        self._meaning = lru_cache(_TEXTS * size)(self._looked_up)
 
     def attach(self, script: Script) -> Script:
         """The same script, its `sibling` answered from here."""
@@ -46,10 +47,10 @@ class Siblings:
             return None
         for candidate in _candidates(path, level, steps):
             self._asked.setdefault(path, {})[candidate] = None
-            found = self._read_text(candidate)
+            found = self._text(candidate)
             if found is None:
                 continue
-            meaning = self._meaning(candidate, found, last)
+            meaning = self._meaning(last, found)
             return found if meaning == "" else self.text(candidate, meaning, depth - 1) if meaning else None
         return None
 
@@ -58,29 +59,14 @@ class Siblings:
         level, steps, last = _taken_apart(name)
         if not level and (steps or [last])[0] in FOREIGN:
             return None
-        texts = (self._read_text(candidate) for candidate in _candidates(path, level, [*steps, last]))
+        texts = (self._text(candidate) for candidate in _candidates(path, level, [*steps, last]))
         return next((text for text in texts if text is not None), None)
 
-    def _meaning(self, path: str, text: str, name: str) -> str | None:
-        """What a file imports under a name; empty where it defines it, None where it does neither."""
-        if (path, name) not in self._meanings:
-            own = name in text and _defines(text, name)
-            self._meanings[path, name] = "" if own else self._imported(path, text).get(name) if name in text else None
-        return self._meanings[path, name]
-
-    def _imported(self, path: str, text: str) -> dict[str, str]:
-        if path not in self._names:
-            self._names[path] = dict(imported(text))
-        return self._names[path]
-
-    def _read_text(self, path: str) -> str | None:
-        if path not in self._texts:
-            try:
-                with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - pathlib costs 5 ms at start-up
-                    self._texts[path] = f"\n{file.read()}"
-            except (OSError, ValueError):
-                self._texts[path] = None
-        return self._texts[path]
+    def _looked_up(self, name: str, text: str) -> str | None:
+        """What a text imports under a name; empty where it defines it, None where it does neither."""
+        if name not in text:
+            return None
+        return "" if _defines(text, name) else self._imports(text).get(name)
 
     def used(self, path: str) -> list[str]:
         """The paths, also of files that do not exist, that answers for the file at `path` depended on."""
@@ -103,7 +89,7 @@ class Siblings:
             return None
         for candidate in _candidates(path, level, steps):
             self._asked.setdefault(path, {})[candidate] = None
-            found = self._read(candidate)
+            found = self._script(candidate)
             if found is None:
                 continue
             if any(getattr(node, "name", "") == last for node in found.tree.body):
@@ -113,21 +99,27 @@ class Siblings:
         return None
 
     def _read(self, path: str) -> Script | None:
-        if path in self._scripts:
-            self._scripts[path] = self._scripts.pop(path)
-            return self._scripts[path]
-        found = None
-        if os.path.isfile(path):  # noqa: PTH113 - pathlib costs the linter 5 ms at start-up
-            try:
-                with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
-                    found = self.attach(scripts.read(file.read(), path))
-            except (OSError, SyntaxError, ValueError):
-                # A file that cannot be read defines nothing; it is reported where it is linted itself.
-                found = None
-        self._scripts[path] = found
-        if len(self._scripts) > self._size:
-            del self._scripts[next(iter(self._scripts))]
-        return found
+        if not os.path.isfile(path):  # noqa: PTH113 - pathlib costs the linter 5 ms at start-up
+            return None
+        try:
+            with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
+                return self.attach(scripts.read(file.read(), path))
+        except (OSError, SyntaxError, ValueError):
+            # A file that cannot be read defines nothing; it is reported where it is linted itself.
+            return None
+
+
+def _text(path: str) -> str | None:
+    """What is in a file, after a line break."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - pathlib costs 5 ms at start-up
+            return f"\n{file.read()}"
+    except (OSError, ValueError):
+        return None
+
+
+def _imports(text: str) -> dict[str, str]:
+    return dict(imported(text))
 
 
 def imported(text: str) -> Iterator[tuple[str, str]]:

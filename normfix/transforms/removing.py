@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,21 +51,23 @@ def removal(flow: Flow, store: Store, norm: Norm) -> Removal:
     no_parametrization(module, norm.path)
     not_kept_elsewhere(flow, module, norm.path)
     _read_here_only(flow, norm, module)
-    order = _children_called(flow, norm)
-    work = None
+    kept = _Kept(_children_called(flow, norm), lambda old: dict(old.named_children()))
     if not probe.is_stock(module):
         scale, shift = scale_shift(flow, store.original(), norm)
-        work = _besides(flow, norm, module, order, Affine.along(1, len(shape(norm.calls[0].read)), scale, shift))
-    keeps = order if work is None else (_BESIDES,)
-    return Removal(ReplaceModule(norm.path, lambda old: _folded(old, order, work)), keeps)
+        kept = _of_class(flow, norm, kept, Affine.along(1, len(shape(norm.calls[0].read)), scale, shift))
+    return Removal(ReplaceModule(norm.path, kept.in_place_of), kept.order)
 
 
-def _folded(old: nn.Module, order: tuple[str, ...], work: nn.Module | None) -> Folded:
-    """What takes the place of a norm module."""
-    first = repr(old).splitlines()[0].rstrip("(")
-    if work is not None:
-        return Folded(first, old.training, {_BESIDES: copied(work)}, (_BESIDES,))
-    return Folded(first, old.training, dict(old.named_children()), order)
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a norm's forward does besides normalising: the names of its parts, in order, and all parts by name."""
+
+    order: tuple[str, ...]
+    parts: Callable[[nn.Module], Mapping[str, nn.Module]]
+
+    def in_place_of(self, old: nn.Module) -> Folded:
+        """What takes the place of this norm module."""
+        return Folded(repr(old).splitlines()[0].rstrip("("), old.training, self.parts(old), self.order)
 
 
 def _read_here_only(flow: Flow, norm: Norm, module: nn.Module) -> None:
@@ -102,18 +105,21 @@ def _children_called(flow: Flow, norm: Norm) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _besides(flow: Flow, norm: Norm, module: nn.Module, order: tuple[str, ...], affine: Affine) -> nn.Module | None:
-    """What the norm's class does besides, where that is no child of it; None where it does nothing else. Raises
-    `Refused` where that cannot be kept."""
-    seen = besides.does_more(flow, norm)  # a limit that no trial reaches is seen in the graph only
-    if not seen and _explains(norm, module, _folded(copied(module), order, None), affine):
-        return None
-    if order:
-        raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than normalise and call its parts")
+def _of_class(flow: Flow, norm: Norm, children: _Kept, affine: Affine) -> _Kept:
+    """What a norm of an own class does besides: its children, where they are all, or what its forward does itself.
+    Raises `Refused` where that cannot be kept."""
+    module = flow.model.get_submodule(norm.path)
+    more = besides.does_more(flow, norm)  # a limit that no trial reaches is seen in the graph only
+    if not more and _explains(norm, module, children.in_place_of(copied(module)), affine):
+        return children
+    kind = type(module).__name__
+    if children.order:
+        raise Refused(f"`{norm.path}` is a {kind}, which does more than normalise and call its parts")
     work = besides.after(flow, norm)
-    if not _explains(norm, module, _folded(copied(module), order, work), affine):
-        raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than normalise")
-    return work
+    own = _Kept((_BESIDES,), lambda _: {_BESIDES: copied(work)})
+    if not _explains(norm, module, own.in_place_of(copied(module)), affine):
+        raise Refused(f"`{norm.path}` is a {kind}, which does more than normalise")
+    return own
 
 
 _SIDE = 8

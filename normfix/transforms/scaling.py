@@ -3,7 +3,8 @@
     W (w n(x) + c) + b = W' n(x) + b',   W' = W diag(w),  b' = b + W c
 
 n(x) is the norm with a neutral weight and bias, which stay, since other code may ask for their dtype or device. The
-weight is neutral at 1, or at 0 where a class multiplies by 1 + weight: a copy of one that nobody here has read is tried.
+weight is neutral at 1, or at 0 where a class multiplies by 1 + weight: a copy of one that nobody here has read is
+tried.
 """
 
 from __future__ import annotations
