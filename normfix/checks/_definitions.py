@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from normfix.engine import Facts
 from normfix.findings import Problem
-from normfix.graph import Definition, LayerGraph, Site
+from normfix.graph import Definition, LayerGraph, Site, Undecided
 from normfix.records import replace
 
 TYPE_CHECKING = False
@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from normfix.engine import Check
 
 
-def problems(check: "Check", graph: LayerGraph, facts: Facts, method: str, word: str = "") -> Iterator[Problem]:
+def problems(
+    check: "Check", graph: LayerGraph, facts: Facts, method: str, word: str = ""
+) -> Iterator[Problem | Undecided]:
     """What a check of classes finds in those of a model whose own `method` is run; `word` is part of their names.
 
-    Raises `Undecided` where the source is not at hand.
+    Gives `Undecided` for a class whose source is not at hand.
     """
     for definition in graph.definitions:
         if method not in definition.methods or word not in definition.name.lower():
             continue
-        script = definition.script()
+        try:
+            script = definition.script()
+        except Undecided as undecided:
+            yield undecided  # the others can be read all the same
+            continue
         node = _node(script.tree, definition)
         for problem in check.run(node, replace(facts, script=script)) if node is not None else ():
             if isinstance(problem, Problem):

@@ -15,7 +15,7 @@ from normfix.findings import (
     Severity,
     Together,
 )
-from normfix.graph import LayerGraph
+from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.networks import is_module_class
@@ -54,7 +54,7 @@ def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
 
 
 @on_graph(RULE)
-def broken_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+def broken_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem | Undecided]:
     """The same, in the classes of a live model."""
     yield from problems(broken_train_override, graph, facts, "train")
 

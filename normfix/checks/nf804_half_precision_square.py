@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from normfix.checks._definitions import problems
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_node
 from normfix.findings import Problem, Severity
-from normfix.graph import LayerGraph
+from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import is_module_class
@@ -50,7 +50,7 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
 
 
 @on_graph(RULE)
-def half_precision_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
+def half_precision_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem | Undecided]:
     """The same, in the classes of a live model."""
     yield from problems(half_precision_square, graph, facts, "forward", "norm")
 

@@ -96,12 +96,12 @@ def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple
 
 
 def _wrote(arguments: argparse.Namespace) -> str:
+    """What was written; a page shows what would be, so that a dry run writes it too."""
     names = [name for name in (arguments.output, arguments.certificate) if name]
-    if not names:
-        return ""
-    if arguments.dry_run:
-        return "\nnothing was written (--dry-run)"
-    return f"\nwrote {', '.join(names)}"
+    page = [arguments.html] if pages.wanted(arguments) else []
+    if names and arguments.dry_run:
+        return f"\nwrote {page[0]}, and nothing else (--dry-run)" if page else "\nnothing was written (--dry-run)"
+    return f"\nwrote {', '.join(names + page)}" if names or page else ""
 
 
 def _print(arguments: argparse.Namespace, plain: Mapping[str, Any], text: str) -> None:

@@ -66,6 +66,9 @@ def _source(arguments: argparse.Namespace) -> int:
     lines = [f"{len(done.applied)} applied, {len(done.refused)} refused"]
     lines += [f"  {change.where}  {change.what}" for change in done.applied]
     lines += [f"  {refusal.where}  stays: {refusal.reason}" for refusal in done.refused]
+    if len(lines) == 1:
+        what = "wraps a model in DistributedDataParallel" if arguments.to == "sync_batch" else "makes a batch norm"
+        lines.append(f"nothing in the file {what}" + (f" that `{arguments.where}` names" if arguments.where else ""))
     sys.stdout.write("\n".join(lines) + "\n")
     if arguments.dry_run:
         sys.stdout.write(done.diff())

@@ -14,16 +14,27 @@ from normfix.fixes.swap_support import torch_nn
 from normfix.script import Script
 
 _CONVERT = "SyncBatchNorm.convert_sync_batchnorm"
+_ALIKE = ("DistributedDataParallel", "DDP")
 _OWN_NAMES = (ast.Lambda, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
 _PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr)
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)
 
 
 def conversions(source: Source, script: Script) -> Iterator[tuple[ast.expr, Callable[[], tuple[str, Plan]]]]:
-    """Every call that wraps a model in DistributedDataParallel, with how to convert the model before it."""
+    """Every call that wraps a model in DistributedDataParallel, with how to convert the model before it; what only has
+    a name like that is refused."""
     for call in script.of_type(ast.Call):
-        if script.resolve(call.func).rpartition(".")[2] == "DistributedDataParallel":
+        name = script.resolve(call.func).rpartition(".")[2]
+        if name == "DistributedDataParallel":
             yield call, lambda call=call: _converted(source, script, call)  # type: ignore[misc]  # binds the loop's call
+        elif name.endswith(_ALIKE):
+            yield call, lambda name=name: _unknown(name)  # type: ignore[misc]  # binds the loop's name
+
+
+def _unknown(name: str) -> tuple[str, Plan]:
+    raise Refused(
+        f"`{name}` is another library's, or a helper: convert the model before it with `nn.{_CONVERT}(model)` by hand"
+    )
 
 
 def _converted(source: Source, script: Script, call: ast.Call) -> tuple[str, Plan]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from normfix.proof.copying import copied
+from normfix.proof.measure import run_float64
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import shape
@@ -20,12 +21,14 @@ def is_stock(module: nn.Module) -> bool:
 
 
 def run(module: nn.Module, *inputs: Tensor) -> Tensor:
-    """What a copy of the module makes of the inputs in float64, the random state left alone."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        result = copied(module).double().cpu()(*inputs)
-    if not isinstance(result, Tensor):
-        raise TypeError(f"{type(module).__name__} returned {type(result).__name__}")
-    return result
+    """What a copy of the module makes of the inputs in float64, whatever it casts to on the way; the random state is
+    left alone. Raises `TypeError` where that is not one tensor, `RuntimeError` where it does not run."""
+    result = run_float64(copied(module).double().cpu(), inputs, {})
+    if result.failure:
+        raise RuntimeError(result.failure)
+    if len(result.outputs) != 1 or result.names != ("",):
+        raise TypeError(f"{type(module).__name__} returned more than a tensor")
+    return result.outputs[0]
 
 
 def noise(sizes: tuple[int, ...]) -> Tensor:
@@ -81,7 +84,7 @@ def _differ_by(flow: Flow, path: str, node: fx.Node, pair: tuple[nn.Module, nn.M
     inputs = noise(shape(found[0]))
     try:
         first, second = run(pair[0], inputs), run(pair[1], inputs)
-    except Exception as error:
+    except (RuntimeError, TypeError) as error:
         raise Refused(f"`{path}` is a {kind}, which cannot be tried alone: {error}") from error
     sizes = [1] * first.dim()
     sizes[_axis(node)] = -1

@@ -134,7 +134,7 @@ def _explains(norm: Norm, module: nn.Module, without: nn.Module, affine: Affine)
         try:
             before = probe.run(module, inputs)
             after = probe.run(without, affine.scale * inputs + affine.shift)
-        except Exception as error:
+        except (RuntimeError, TypeError) as error:
             kind = type(module).__name__
             raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
         if not probe.close(before, after):

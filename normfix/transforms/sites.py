@@ -165,12 +165,16 @@ def _frozen_scale_shift(flow: Flow, store: Store, norm: Norm) -> tuple[Tensor, T
     channels = shape(norm.node)[1]
     sizes = (2, channels, *[3] * (len(shape(norm.node)) - 2))
     zero, one = torch.zeros(sizes, dtype=torch.float64), torch.ones(sizes, dtype=torch.float64)
-    shift = probe.run(module, zero)
-    scale = probe.run(module, one) - shift
+    inputs = probe.noise(sizes)
+    try:
+        shift, whole, found = (probe.run(module, tensor) for tensor in (zero, one, inputs))
+    except (RuntimeError, TypeError) as error:
+        kind = type(module).__name__
+        raise Refused(f"`{norm.path}` is a {kind}, which cannot be tried alone: {error}") from error
+    scale = whole - shift
     shift, scale = shift[0].reshape(channels, -1)[:, 0], scale[0].reshape(channels, -1)[:, 0]
     finite(scale, f"{norm.path}: the scale")
-    inputs = probe.noise(sizes)
     affine = Affine.along(1, len(sizes), scale, shift)
-    if not probe.close(probe.run(module, inputs), affine.scale * inputs + affine.shift):
+    if not probe.close(found, affine.scale * inputs + affine.shift):
         raise Refused(f"`{norm.path}` is a {type(module).__name__}, which does more than scale and shift")
     return scale, shift

@@ -82,6 +82,25 @@ def test_fold_shows_both_networks_the_proof_and_the_outputs(folder: Path) -> Non
     assert page.count('class="line after"') == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(["-o", "new.pt"], "wrote new.pt, page.html", id="beside-the-model"),
+        pytest.param([], "wrote page.html", id="alone"),
+        pytest.param(["--dry-run"], "wrote page.html", id="a-dry-run-shows-it"),
+        pytest.param(["-o", "new.pt", "--dry-run"], "wrote page.html, and nothing else (--dry-run)", id="dry-run"),
+    ],
+)
+def test_the_page_of_a_rewrite_is_listed(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    pytest.importorskip("torch")
+    options = ("--input", "2x3x8x8", "--prove", "none", "--html", "page.html")
+    assert run("fold", "net.py:net", *options, *words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == told
+    assert (folder / "page.html").exists() and (folder / "new.pt").exists() == (words == ["-o", "new.pt"])
+
+
 def test_verify_shows_the_proof_of_models_that_differ(folder: Path) -> None:
     pytest.importorskip("torch")
     (folder / "other.py").write_text(MODEL.replace("0.5, 2", "0.5, 3"))

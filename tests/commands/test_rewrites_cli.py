@@ -115,6 +115,18 @@ def test_swap(capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(["--to", "sync_batch"], "wraps a model in DistributedDataParallel", id="not-distributed"),
+        pytest.param(["--to", "group", "--where", "Net.*"], "makes a batch norm that `Net.*` names", id="no-such-name"),
+    ],
+)
+def test_swap_says_that_a_source_file_holds_nothing_to_swap(capsys, words, told):
+    assert main(["swap", "rewrites_network.py", *words]) == 0
+    assert capsys.readouterr().out == f"0 applied, 0 refused\nnothing in the file {told}\n"
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         pytest.param(["fold", TARGET, *INPUT, "-o", "out.xyz"], "cannot write `out.xyz`", id="unknown-suffix"),

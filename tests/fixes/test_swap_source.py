@@ -233,6 +233,24 @@ def test_the_model_is_converted_before_it_is_distributed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        pytest.param("from mmcv.parallel import MMDistributedDataParallel", "MMDistributedDataParallel", id="mmcv"),
+        pytest.param("from utils.torch_utils import smart_DDP", "smart_DDP", id="a helper"),
+        pytest.param("from torch.nn.parallel import DistributedDataParallel as Wrap", "", id="torch's own"),
+        pytest.param("from engine import set_up", "", id="no such name"),
+    ],
+)
+def test_a_wrapper_of_another_library_is_named(tmp_path: Path, line: str, name: str) -> None:
+    called = line.rpartition(" ")[2]
+    result = swapped(
+        tmp_path, f"import torch\n{line}\n\n\ndef wrap(model):\n    return {called}(model)\n", "sync_batch"
+    )
+    assert [refusal.reason.partition("`")[2].partition("`")[0] for refusal in result.refused] == [name] * bool(name)
+    assert result.changed == (called == "Wrap")
+
+
+@pytest.mark.parametrize(
     "line",
     [
         pytest.param("wrap = lambda m: DDP({})", id="a parameter of a lambda"),

@@ -33,6 +33,21 @@ def _train(self, mode=True):
 Mended.train = _train
 
 
+def bare(method):
+    """A decorator that does not say what it wraps."""
+
+    def run(self, mode=True):
+        return method(self)
+
+    return run
+
+
+class Decorated(Net):
+    @bare
+    def train(self):
+        super().train(True)
+
+
 class SwitchesItself(Net):
     def eval(self):
         return nn.Module.train(self, False)
@@ -70,6 +85,18 @@ def found(model):
 )
 def test_source_that_is_not_run_tells_nothing(cls):
     assert found(cls()) == []
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(Mended, id="put-in-later"), pytest.param(Decorated, id="decorated-without-wraps")]
+)
+def test_a_method_that_its_source_does_not_show_is_undecided(cls):
+    model = nn.Sequential(cls(), Broken())
+    report = normfix.check(model, torch.randn(4, 3, 8, 8), select=["NF404"])
+    assert [one.reason for one in report.undecided] == [
+        f"`{cls.__name__}.train` is not as the class writes it: decorated, or put in later"
+    ]
+    assert [finding.module for finding in report.findings] == ["1"]
 
 
 def test_the_class_that_is_run_is_read():

@@ -40,6 +40,20 @@ class Casting(nn.BatchNorm2d):
         return super().forward(input.to(self.weight.dtype)).to(input.dtype)
 
 
+class InFloat(nn.BatchNorm2d):
+    """Computes in float32, whatever comes."""
+
+    def forward(self, input):
+        return super().forward(input.float()).to(input.dtype)
+
+
+class InFloatAndMore(nn.BatchNorm2d):
+    """Looks alike, and adds what only float32 would not lose."""
+
+    def forward(self, input):
+        return (super().forward(input.float()) + 1e-6).cumsum(1).to(input.dtype)
+
+
 def _cases():
     act = timm_layers.BatchNormAct2d
     yield "batch-norm-act-keeps-its-relu", chain(conv(), act(4)), 1
@@ -73,6 +87,16 @@ def test_what_they_do_besides_survives(model, expected):
     done = fold(model, image(), prove="formula")
     assert len(done.applied) == expected, done.refused
     torch.testing.assert_close(done.model(image()), before, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("cls", "expected"), [pytest.param(InFloat, 1, id="nothing-else"), pytest.param(InFloatAndMore, 0, id="and-more")]
+)
+def test_a_norm_that_computes_in_float32_is_tried_in_float64(cls, expected):
+    model, inputs = chain(conv(), cls(4)), image().float()
+    done = fold(model, inputs, prove="formula")
+    assert len(done.applied) == expected and done.proof.formula < 1e-12
+    torch.testing.assert_close(done.model(inputs), model(inputs), rtol=0, atol=1e-4)
 
 
 def test_parameters_of_a_kept_activation_keep_their_key():

@@ -19,24 +19,31 @@ _METHODS = ("forward", "train")
 
 
 def definitions_of(model: nn.Module) -> list[Definition]:
-    """Each class outside torch whose own `forward` or `train` an instance in the model runs. Methods that were put into
-    a class later are left out: its source does not show them."""
+    """Each class outside torch whose own `forward` or `train` an instance in the model runs. Methods that its source
+    does not show, as they were put into it later or decorated, make one of their own, which cannot be read."""
     instances: dict[type[nn.Module], list[str]] = {}
     for path, module in model.named_modules():
         instances.setdefault(type(module), []).append(path)
-    methods: dict[type, set[str]] = {}
-    modules: dict[type, list[str]] = {}
+    methods: dict[tuple[type, str], set[str]] = {}
+    modules: dict[tuple[type, str], list[str]] = {}
     for cls, paths in instances.items():
         for name in _METHODS:
             owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
             # A class with an eval() of its own does not go through train(False).
             unused = name == "train" and cls.eval is not nn.Module.eval
-            if owner.__module__.partition(".")[0] != "torch" and _line(owner, name) and not unused:
-                methods.setdefault(owner, set()).add(name)
-                modules.setdefault(owner, []).extend(path for path in paths if path not in modules[owner])
+            if owner.__module__.partition(".")[0] != "torch" and not unused:
+                key = owner, "" if _line(owner, name) else name
+                methods.setdefault(key, set()).add(name)
+                modules.setdefault(key, []).extend(path for path in paths if path not in modules[key])
     return [
-        Definition(cls.__qualname__, frozenset(names), tuple(modules[cls]), _script_of(cls), _line(cls, min(names)))
-        for cls, names in methods.items()
+        Definition(
+            cls.__qualname__,
+            frozenset(names),
+            tuple(modules[cls, hidden]),
+            _script_of(cls, hidden),
+            _line(cls, min(names)),
+        )
+        for (cls, hidden), names in methods.items()
     ]
 
 
@@ -47,11 +54,13 @@ def _line(cls: type, name: str) -> int:
     return method.__code__.co_firstlineno if written and inspect.isfunction(method) else 0
 
 
-def _script_of(cls: type) -> Callable[[], Script]:
-    return partial(_read, cls)
+def _script_of(cls: type, hidden: str) -> Callable[[], Script]:
+    return partial(_read, cls, hidden)
 
 
-def _read(cls: type) -> Script:
+def _read(cls: type, hidden: str) -> Script:
+    if hidden:
+        raise Undecided(f"`{cls.__qualname__}.{hidden}` is not as the class writes it: decorated, or put in later")
     try:
         file = inspect.getsourcefile(cls)
     except (OSError, TypeError):  # built in, or typed into an interpreter
