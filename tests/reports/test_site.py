@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, DRIVER, chromium
 
 pytest.importorskip("jinja2")
 
@@ -71,3 +72,26 @@ def test_a_folder_holds_a_page_for_each_rule(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "site").iterdir()} == {"index.html", *names}
     index = (tmp_path / "site" / "index.html").read_text()
     assert all(f'href="{name}"' in index for name in names)
+    assert "<p>A convolution or linear layer whose bias is read by nothing but a norm" in index
+
+
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)")
+@pytest.mark.parametrize(
+    ("width", "file", "listed"),
+    [
+        pytest.param(1280, "index.html", True, id="wide, the list stands beside"),
+        pytest.param(400, "index.html", False, id="narrow, the front page is the list"),
+        pytest.param(400, "NF301-bias-before-norm.html", True, id="narrow, a search opens the list"),
+    ],
+)
+def test_a_search_leaves_the_rules_that_it_names(tmp_path: Path, width: int, file: str, listed: bool) -> None:
+    site.write(tmp_path / "site", list(rules().values()), page)
+    with chromium() as browser:
+        browser.resize(width, 900)
+        browser.open(tmp_path / "site" / file)
+        browser.run("search.value = 'dropout'; search.dispatchEvent(new Event('input'))")
+        seen = "filter((one) => one.checkVisibility()).map((one) => one.textContent)"
+        shown = f"return [...document.querySelectorAll('%s li')].{seen}"
+        assert ("NF303 dropout-before-norm" in browser.run(shown % "nav")) is listed
+        assert all("ropout" in text for text in browser.run(shown % "nav") + browser.run(shown % ".front"))
+        assert browser.complaints() == []

@@ -30,6 +30,8 @@ _GROUPS = {
 @dataclass(frozen=True, slots=True)
 class _Entry:
     rule: Rule
+    finds: Any
+    """The first sentence of the page as HTML: what the rule finds."""
     body: Any
     """The page as HTML, without its heading."""
 
@@ -86,11 +88,22 @@ def _entries(rules: Sequence[Rule], page: Page) -> list[_Entry]:
         raise UsageError('cannot make the site: markdown-it-py is missing; pip install "normfix[html]"') from error
     # HTML in a page stays text, and so does a link that is no address.
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    return [_Entry(rule, trusted(markdown.render(_body(page(rule))))) for rule in rules]
+    entries = []
+    for rule in rules:
+        body = _body(page(rule))
+        entries.append(_Entry(rule, trusted(markdown.renderInline(_finds(body))), trusted(markdown.render(body))))
+    return entries
 
 
 def _body(text: str) -> str:
     """The page without its first heading, which the template writes; the others stand one level lower."""
     lines = text.splitlines()
     start = 1 if lines and lines[0].startswith("# ") else 0
-    return "\n".join(lines[start:])
+    return "\n".join(lines[start:]).strip()
+
+
+def _finds(body: str) -> str:
+    """`Finds a norm that is built and never called.` as `A norm that is built and never called`."""
+    sentence = " ".join(body.partition("\n\n")[0].split()).partition(". ")[0]
+    found = sentence.removeprefix("Finds ").removesuffix(".")
+    return found[:1].upper() + found[1:]
