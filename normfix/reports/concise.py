@@ -59,7 +59,7 @@ def summary(report: Report) -> str:
 _PLURALS = {
     Severity.ERROR: ("error", "errors"),
     Severity.WARNING: ("warning", "warnings"),
-    Severity.INFO: ("note", "notes"),
+    Severity.INFO: ("info", "infos"),
 }
 
 

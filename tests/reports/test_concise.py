@@ -27,10 +27,10 @@ def test_places(one: Finding, place: str) -> None:
 ERROR, WARNING, INFO = (finding(severity) for severity in (Severity.ERROR, Severity.WARNING, Severity.INFO))
 SUMMARIES = {
     "Nothing found": [],
-    "Found 1 note": [INFO],
+    "Found 1 info": [INFO],
     "Found 2 errors": [ERROR, ERROR],
     "Found 1 error and 2 warnings": [WARNING, ERROR, WARNING],
-    "Found 1 error, 1 warning and 2 notes": [ERROR, INFO, WARNING, INFO],
+    "Found 1 error, 1 warning and 2 infos": [ERROR, INFO, WARNING, INFO],
 }
 
 

@@ -29,7 +29,7 @@ def test_a_report_shows_findings_and_unreadable_files() -> None:
     shown = notebook.report(report)
     assert shown
     assert shown.count('<div class="finding') == 3
-    assert "1 error, 1 warning, 1 note" in shown
+    assert "1 error, 1 warning, 1 info" in shown
     assert "cannot be &lt;parsed&gt;" in shown
     assert "<mark>1</mark>" in shown
 

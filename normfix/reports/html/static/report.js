@@ -324,7 +324,7 @@
     const { call } = node;
     const classes = ["node", call.norm && "norm", call.severity && `s${call.severity}`, call.mark, call.kind === "input" && "quiet"];
     const said = [call.kind, call.name, call.shape, call.output && "an output of the network", call.mark,
-      call.severity && ["", "has a note", "has a warning", "has an error"][call.severity], call.inputs.includes(-1) && "reads something unknown"];
+      call.severity && ["", "has an info", "has a warning", "has an error"][call.severity], call.inputs.includes(-1) && "reads something unknown"];
     const text = said.filter(Boolean).join(", ");
     const drawn = make("g", { class: classes.filter(Boolean).join(" "), role: "img", "aria-label": text }, make("title", {}, text), ...parts);
     return call.row ? make("a", { href: `#norm-${call.row}`, "aria-label": text, draggable: false }, drawn) : drawn;
