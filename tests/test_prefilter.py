@@ -34,6 +34,75 @@ def test_files_that_cannot_hold_a_misuse_are_left_alone(text: str) -> None:
     assert not may_misuse(text, EVERYTHING, "a.py", None)
 
 
+NET = (
+    "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, n, layers=()):\n        super().__init__()\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(NET + "        self.ls = nn.ModuleList([nn.Linear(8, 8)])\n", id="a registered list"),
+        pytest.param(NET + "        self.net = nn.Sequential(*[nn.Linear(8, 8)] * n)\n", id="unpacked"),
+        pytest.param(NET + "        ls = []\n        ls.append(nn.Linear(8, 8))\n        return ls\n", id="not kept"),
+        pytest.param(
+            NET + "        self.sizes = [f'nn.Linear(8)', (8, 16)]  # [nn.Linear(8)]\n", id="text and comments"
+        ),
+        pytest.param(
+            "from torch import nn\nclass A:\n    def f(self):\n        self.x = [nn.GRU(8)]\n", id="no module"
+        ),
+        pytest.param(NET + "        self.drop = nn.Dropout()\n    def forward(self, x):\n        x\n", id="built once"),
+        pytest.param("import torch.utils.checkpoint\nx = load_checkpoint('a')\n", id="an import that nothing calls"),
+        pytest.param("import torch\nfor p, q in zip(a.parameters(), b.parameters()):\n    print(p)\n", id="only read"),
+        pytest.param("from torch import onnx\ndef export(model):\n    onnx.is_in_onnx_export()\n", id="no export"),
+        pytest.param("from torch.utils.data import DataLoader\ndl = DataLoader(data)\n", id="nothing is trained"),
+        pytest.param("import torch\nattn_weights = torch.no_grad()\n", id="the end of a longer name"),
+        pytest.param(NET + "        self.w = nn.Parameter(torch.zeros(8))\n", id="made-up parameters"),
+        pytest.param(
+            "import torch\nclass LlamaRMSNorm(Base): pass\n\nclass A(nn.Module):\n  x = 2 ** n\n", id="another class"
+        ),
+    ],
+)
+def test_files_with_the_words_in_another_place_are_left_alone(text: str) -> None:
+    assert not may_misuse(text, EVERYTHING, "a.py", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("self.ls = n * [nn.Linear(8, 8), nn.ReLU()]", id="repeated from the left"),
+        pytest.param("self.ls = (\n            n * [nn.Linear(8, 8)]\n        )", id="on a line in brackets"),
+        pytest.param("self.a, self.b = [nn.Linear(8, 8)], [nn.ReLU()]", id="two at once"),
+        pytest.param("self.a = a = [nn.Linear(8, 8), nn.ReLU()]", id="two names"),
+        pytest.param("a: list = [nn.Linear(8, 8)]\n        self.a = a; n = 1", id="a name, then another statement"),
+        pytest.param(
+            "a = []\n        a.append(  # one\n            nn.Linear(8, 8))\n        self.a = a", id="appended"
+        ),
+        pytest.param("self.a = {'[': nn.Linear(8, 8)}", id="a bracket in a text"),
+        pytest.param("self.a = len(layers) * [nn.Linear(8, 8)]", id="behind a call"),
+        pytest.param("self.a = base + \\\n            [nn.Linear(8, 8)]", id="a line continued"),
+    ],
+)
+def test_containers_of_layers_are_seen_however_they_are_laid_out(text: str) -> None:
+    assert may_misuse(f"{NET}        {text}\n", EVERYTHING, "a.py", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("from torch.nn import Linear as fc, Module as M\nclass A(M):\n    {}", id="every name is another"),
+        pytest.param("import torch.nn as T\nfc = T.Linear\nclass A(T.Module):\n    {}", id="a name of the file"),
+        pytest.param("from torch import nn\nfc = nn.Linear\nBase = nn.Module\nclass A(Base):\n    {}", id="a base too"),
+        pytest.param(
+            "import lightning\nclass fc(lightning.LightningModule):\n    dropout = 1\nclass A(fc):\n    {}", id="own"
+        ),
+    ],
+)
+def test_layers_are_seen_under_whatever_name_the_file_gives_them(text: str) -> None:
+    body = "def __init__(self):\n        self.ls = [fc(8, 8), fc(8, 8)]\n"
+    assert may_misuse(text.format(body), EVERYTHING, "a.py", None)
+
+
 def test_a_comment_may_be_useless_anywhere() -> None:
     assert [finding.code for finding in lint_source("x = 1  # noqa: NF301\n").findings] == ["NF901"]
     assert [finding.code for finding in lint_source("x = 1  # noqa: missing-eval\n").findings] == ["NF901"]

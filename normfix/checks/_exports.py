@@ -20,7 +20,12 @@ EXPORTERS = {
     "torch.export.export": "mod",
 }
 """Calls that write down what a model does in the mode that it is in, and the name of their first parameter."""
-EXPORTING = ("torch", "onnx|jit|torch.export|import export", pattern(r"export\b|trace(?:_module)?\b"))
+_CALLED = pattern(
+    r"(?:dynamo_export|(?<!\w)(?<!def )(?:export|trace|trace_module))(?:[ \t]*\(|[ \t]+as\b)"
+    r"|=[ \t]*[\w.]*(?:export|trace|trace_module)[ \t]*[\r\n#;]"
+)
+"""A call, or another name for what is called."""
+EXPORTING = ("torch", "onnx|jit|torch.export|import export", _CALLED)
 """What stands in every file that holds one."""
 
 

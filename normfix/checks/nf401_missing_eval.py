@@ -20,7 +20,11 @@ from normfix.usage.flow import effects
 from normfix.usage.networks import is_unit_test
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
-WEIGHTS = pattern(r"load_state_dict|set_grad_enabled|(?:pretrained|weights)\s*=")
+WEIGHTS = pattern(
+    r"\.load_state_dict(?<!super\(\)\.load_state_dict)\s*\("
+    r"|set_grad_enabled\s*\(\s*(?:\w+\s*=\s*)?[FN0'\"]"
+    r"|(?:pretrained|weights)(?<!\wpretrained)(?<!\wweights)\s*=(?!=)"
+)
 """What a model that is evaluated for sure is given, or has switched off."""
 
 

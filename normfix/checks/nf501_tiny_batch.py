@@ -7,7 +7,7 @@ ImageNet error of a ResNet-50 at 32, 16, 8, 4, 2 samples per device (Wu and He 2
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.checks._feeding import trained_network
+from normfix.checks._feeding import FEEDING, trained_network
 from normfix.checks._loaders import batch_size, loaders, unbatches
 from normfix.checks._modes import example_batch, frozen
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
@@ -25,7 +25,7 @@ HELP = (
 )
 
 
-@on_script(RULE, words=("DataLoader",))
+@on_script(RULE, words=FEEDING)
 def tiny_batch(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A DataLoader with a literal batch size that a network with batch norm is trained on."""
     if "DataLoader" not in script.text or _escapes(script) or is_unit_test(script):

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.checks._feeding import trained_network
+from normfix.checks._feeding import FEEDING, trained_network
 from normfix.checks._loaders import Loader, batch_size, integer, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
@@ -15,7 +15,7 @@ RULE = Rule("NF502", "ragged-last-batch", Severity.ERROR, readers=SOURCE, settin
 MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint arange".split())
 
 
-@on_script(RULE, words=("DataLoader",))
+@on_script(RULE, words=FEEDING)
 def ragged_last_batch(script: Script, facts: Facts) -> Iterator[Problem]:
     """A training loader whose last batch holds one sample; with `broad` any that may be smaller than the others."""
     if "DataLoader" not in script.text:

@@ -21,6 +21,11 @@ RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIV
 CHECKPOINT = "torch.utils.checkpoint."
 SPELLED_OUT = pattern(r"checkpoint(?:[\s\\]|#[^\n]*\n)*\.(?:[\s\\]|#[^\n]*\n)*checkpoint")
 """`checkpoint.checkpoint`, through a package that holds it."""
+CALLED = pattern(
+    r"checkpoint(?<!\wcheckpoint)(?:_sequential)?(?:[ \t]*\(|[ \t]+as\b)"
+    r"|=[ \t]*[\w.]*checkpoint(?:_sequential)?[ \t]*[\r\n#;]"
+)
+"""A call, or another name: more than the import of a module, which is all that many files do with it."""
 AWARE = pattern(r"momentum.*sqrt|-\s*(?:\w+\.)?sqrt|FrozenBatchNorm|momentum=None|patch_batchnorm|BatchNormAux")
 """Words of code that makes up for the second update, or does not have it."""
 
@@ -28,7 +33,7 @@ AWARE = pattern(r"momentum.*sqrt|-\s*(?:\w+\.)?sqrt|FrozenBatchNorm|momentum=Non
 HELP = "Set the momentum of these norms to `1 - sqrt(1 - m)`, or leave them out of the checkpoint"
 
 
-@on_script(RULE, words=("checkpoint", "torch", "utils"))
+@on_script(RULE, words=("checkpoint", "torch", "utils", CALLED))
 def checkpointed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """`torch.utils.checkpoint` over a part of a module that holds batch norm."""
     if not _may_call(script) or is_unit_test(script) or AWARE.search(script.text):

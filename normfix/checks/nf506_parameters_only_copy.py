@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
+from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.flow import callee
 from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
@@ -15,9 +16,11 @@ RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
 """Words of methods whose copies run in training mode and keep their own statistics, or keep them apart on purpose."""
 WRITERS = frozenset({"copy_", "lerp_", "mul_", "add_", "set_", "sub_", "div_", "fill_"})
+PAIRS = pattern(r"in(?<!\win)\s+(?:(?:enumerate|list|tqdm)\s*\(\s*)*zip\b")
+WRITES = pattern(rf"\.data\b|[-+*/@%&|^<>]=|\.(?:{'|'.join(sorted(WRITERS))})\b")
 
 
-@on_node(RULE, ast.For, words=("zip", "parameters"))
+@on_node(RULE, ast.For, words=("zip", "parameters(", PAIRS, WRITES))
 def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     """A loop over the parameters of two models that writes those of one, in code that does not see to the buffers."""
     script = facts.script

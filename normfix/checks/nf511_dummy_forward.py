@@ -1,10 +1,10 @@
 """NF511 dummy-forward: a probe with made-up input, in training mode, moves the running statistics."""
 
 import ast
-import re
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
+from normfix.checks._probes import MADE_UP, SHORT, may_probe
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
 from normfix.lazy import pattern
@@ -14,47 +14,11 @@ from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import Scope, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
-_SHORT = "zeros ones rand randn empty full randint".split()
-MAKERS = frozenset(f"torch.{name}" for name in _SHORT)
-BUILT = pattern(
-    r"(?m)^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=[ \t\\]*\(*\s*[\w.]+\s*\("
-    r"|^([\w \t]+,[\w \t,]+)=|=[ \t]*(\w+)[ \t]*=(?!=)|\b(\w+)\s*:="
-)
-CALLED = pattern(r"(?<![\w.])(\w+)\(\s*(?=[\w(])")
-HELPER = pattern(r"self\.(\w+)\(")
+MAKERS = frozenset(f"torch.{name}" for name in SHORT)
 NEWLINES = pattern("\r\n|\r|\n")
-MADE_UP = pattern(r"\b(zeros|ones|rand|randn|empty|full|randint)\(")
 
 
-def _may_probe(text: str) -> bool:
-    """Is there made-up input in a constructor or a helper of one, or a local network that is called and used again."""
-    return _probes_in_constructor(text) or any(
-        re.search(rf"[(,=]\s*{name}\s*[,).]", text) or ".backward(" in text
-        for name in _built(text) & {*CALLED.findall(text)}
-    )
-
-
-def _built(text: str) -> set[str]:
-    return {name for found in BUILT.findall(text) for words in found for name in re.findall(r"\w+", words)}
-
-
-def _probes_in_constructor(text: str) -> bool:
-    helpers: set[str] = set()
-    for start, end in _bodies(text, "__init__"):
-        if MADE_UP.search(text, start, end):
-            return True
-        helpers.update(HELPER.findall(text, start, end))
-    return any(MADE_UP.search(text, *body) for name in helpers for body in _bodies(text, name))
-
-
-def _bodies(text: str, name: str) -> Iterator[tuple[int, int]]:
-    """From where to where each function of this name reaches, or beyond."""
-    for head in re.finditer(rf"(?m)^([ \t]*)(?:async[ \t]+)?def[ \t]+{name}\b", text):
-        after = re.compile(rf"(?m)^[ \t]{{0,{len(head[1])}}}(?:def|class|async|@)").search(text, head.end())
-        yield head.end(), after.start() if after else len(text)
-
-
-@on_script(RULE, words=("torch", MADE_UP, _may_probe))
+@on_script(RULE, words=("torch", "|".join(f"{name}(" for name in SHORT), may_probe))
 def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
     """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
     if not MADE_UP.search(script.text) or is_unit_test(script) or "Lazy" in script.text:

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from normfix.checks._feeding import trained_networks
+from normfix.checks._feeding import FEEDING, trained_networks
 from normfix.checks._loaders import Loader, batch_size, loaders
 from normfix.checks._wraps import wrapper
 from normfix.engine import SOURCE, Facts, Rule, on_script
@@ -17,7 +17,7 @@ RULE = Rule("NF605", "unsynced-small-batch", Severity.INFO, readers=SOURCE)
 SMALL = 16
 
 
-@on_script(RULE, words=("DataLoader", "DDP|FSDP|DistributedDataParallel|FullyShardedDataParallel"))
+@on_script(RULE, words=(*FEEDING, "DDP|FSDP|DistributedDataParallel|FullyShardedDataParallel"))
 def unsynced_small_batch(script: Script, facts: Facts) -> Iterator[Problem]:
     """DistributedDataParallel over a network with plain batch norm, fed a literal handful of samples per process."""
     if (

@@ -4,25 +4,39 @@ import ast
 from collections.abc import Iterator
 
 from normfix import norms, vocabulary
+from normfix.checks._spelled import around, heads, may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Undecided
+from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.networks import argument, is_module_class, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
+BUILT = pattern(r"(?:Norm|Dropout)(?:[123]d)?\s*\(")
+RENAMED = pattern(
+    r"(?:Norm|Dropout)(?:[123]d)?[ \t]+as\b|(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"
+)
+METHODS = ("forward", "__call__")
 SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 
-@on_node(RULE, ast.ClassDef, words=("Norm|Dropout", "forward|__call__"))
+def _may_build(text: str) -> bool:
+    """Is one built in a method of this name, or under another name of its own."""
+    functions = heads(text)
+    places = (one.start() for one in BUILT.finditer(text))
+    return any(name in METHODS for place in places for name in around(functions, place)) or bool(RENAMED.search(text))
+
+
+@on_node(RULE, ast.ClassDef, words=("Norm|Dropout", "|".join(METHODS), may_define_module, _may_build))
 def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Undecided]:
     """Norm constructors in the forward pass of a module class, unless they are built once and kept."""
     script = facts.script
     if script is None:
         return
-    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name in ("forward", "__call__")]
+    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name in METHODS]
     for call in (one for method in methods for part in method.body for one in walk(part) if isinstance(one, ast.Call)):
         try:
             yield from _judged(script, call, layer_kind(script, call))
@@ -61,7 +75,7 @@ def _in_forward(script: Script, node: ast.Call) -> bool:
     """Is the innermost method around it the forward pass of a module."""
     for parent in script.ancestors(node, ast.stmt):
         if isinstance(parent, FUNCTIONS) and isinstance(script.parents[parent], ast.ClassDef):
-            return parent.name in ("forward", "__call__") and is_module_class(script, script.parents[parent])  # type: ignore[arg-type]  # just tested
+            return parent.name in METHODS and is_module_class(script, script.parents[parent])  # type: ignore[arg-type]  # just tested
     return False
 
 

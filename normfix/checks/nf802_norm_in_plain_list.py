@@ -4,11 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from normfix import norms, vocabulary
+from normfix.checks._contained import may_contain_layers
+from normfix.checks._spelled import may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
-from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import LIBRARIES, classes, contents, is_torch_class, layer_kind
+from normfix.usage.networks import classes, contents, is_torch_class, layer_kind
 from normfix.usage.steps import Scope, dotted, scopes
 
 RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)
@@ -16,38 +17,12 @@ STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embeddin
 REGISTRARS = frozenset(
     "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
 )
-_LIBRARIES = {name.partition(".")[0] for name in LIBRARIES}
-LAYERS = "|".join("Conv Linear Norm LRN Dropout Embedding LSTM GRU RNN Sequential hub".split() + sorted(_LIBRARIES))
-"""A part of the name of each layer with state, and where networks come from."""
-_OPENED = pattern(r"[=+*]\s*\(*\s*[\[{]")
-_STATEMENT = pattern(r"(?m)^[ \t]*[\w.]+[ \t]+=[ \t]")
-_APPENDED = r"append\(\s*(?:#[^\n]*\n\s*)*(?:[\w.]*\.)?"
-CAPITAL, ANY = ((pattern(r"\b" + call), pattern(_APPENDED + call)) for call in (r"[A-Z]\w*\s*\(", r"\w+\s*\("))
-"""A call of a class or of anything, and one that is appended."""
-LOWER = pattern(r"(?m)^[ \t]*class[ \t]+[a-z_]|import[ \t].*[A-Z]\w*[ \t]+as[ \t]+[a-z_]")
 Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
 _HOLDERS = (ast.Name, ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
 """What may be put on a module as a container: one of the above, or a name."""
 
 
-def _may_hold_calls(text: str) -> bool:
-    """Is there a list or dict with a call in it, or a call that is appended: of a class, as far as names tell.
-
-    What is opened reaches to the next assignment at most. Each text is gone through once, however it is written.
-    """
-    call, appended = ANY if LOWER.search(text) else CAPITAL
-    if appended.search(text):
-        return True
-    end = 0
-    while opened := _OPENED.search(text, end):
-        statement = _STATEMENT.search(text, opened.end())
-        end = statement.start() if statement else len(text)
-        if call.search(text, opened.end(), end):
-            return True
-    return False
-
-
-@on_node(RULE, ast.ClassDef, words=(LAYERS, "[|{|append", _may_hold_calls))
+@on_node(RULE, ast.ClassDef, words=(may_define_module, may_contain_layers))
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from normfix.checks._definitions import problems
+from normfix.checks._spelled import may_define_module
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
@@ -21,14 +22,20 @@ NAMES = pattern(r"rms_?norm|layer_?norm", re.IGNORECASE)
 UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "fp32")
 
 
-@on_node(
-    RULE,
-    ast.ClassDef,
-    words=(
-        "*|pow|square",
-        pattern(r"class[\s\\]+\w*(?:rms_?norm|layer_?norm)", re.IGNORECASE),
-    ),
-)
+CLASS = pattern(r"class[\s\\]+\w*(?:rms_?norm|layer_?norm)", re.IGNORECASE)
+
+
+def _squares_in_norm(text: str) -> bool:
+    """May there be a square in a class that has such a name, as far as the class reaches."""
+    for one in CLASS.finditer(text):
+        end = text.find("\nclass ", one.end())
+        body = text[one.end() : end if end >= 0 else len(text)]
+        if "*" in body or "pow" in body or "square" in body:
+            return True
+    return False
+
+
+@on_node(RULE, ast.ClassDef, words=("*|pow|square", CLASS, _squares_in_norm, may_define_module))
 def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The mean of squares of the input, with no conversion to float32 anywhere in the class."""
     script = facts.script

@@ -4,17 +4,21 @@ import ast
 from collections.abc import Iterator
 
 from normfix import norms
+from normfix.checks._spelled import may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
+from normfix.lazy import pattern
 from normfix.script import walk
 from normfix.usage.networks import is_torch_class, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
 NAMES = ("norm_layer", "norm", "normalization", "norm_type")
+KINDS = "|".join(sorted(kind for kind in norms.NORMS if kind.isidentifier() and kind[0].isupper()))
+PARAMETER = pattern(rf"[(,\s](?:{'|'.join(NAMES)})\s*[:=,)]")
 
 
-@on_node(RULE, ast.ClassDef, words=("Norm|LRN", "|".join(NAMES)))
+@on_node(RULE, ast.ClassDef, words=("|".join(NAMES), KINDS, PARAMETER, may_define_module))
 def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A constructor with a parameter for the norm that its body never reads, though it builds a norm."""
     script = facts.script

@@ -1,0 +1,90 @@
+"""Which sources may keep layers in a plain list or dict of a module, told from their text."""
+
+import re
+from collections.abc import Iterator
+
+from normfix.lazy import pattern
+from normfix.usage.networks import LIBRARIES
+
+_LAYERS = pattern("Conv|Linear|Norm|LRN|Dropout|Embedding|LSTM|GRU|RNN|Sequential")
+"""A part of the name of each layer with state."""
+_SENSITIVE = pattern(
+    "|".join(["BatchNorm", "[dD]ropout", "hub", *sorted({one.partition(".")[0] for one in LIBRARIES})])
+)
+"""What stands in a file with a class that eval() changes."""
+_CLASSES = pattern(r"class(?<!\wclass)[ \t]+(\w+)")
+_RENAMED = pattern(r"as(?<!\was)[ \t]+(\w+)|(?m:^)(\w+)[ \t]*=")
+_KEPT = pattern(r"self\.\w+[ \t]*(?::[^=\n]{0,200})?=[\s\\(]*([\w \t,)]+)(?=[\r\n#;=\\]|\Z)")
+"""Names that are put on a module."""
+_APPENDED = pattern(r"\.append\(\s*(?:#[^\n]*\n\s*)*([\w.]+)\s*\(")
+_OPENED = pattern(r"=[\s\\]*[\[{(]|[+*|][\s\\(]*[\[{]")
+"""A value that is a container or in brackets, and a sum of containers."""
+_PARTS = pattern(
+    r"#[^\n]*|'''[\s\S]*?(?:'''|\Z)|\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?"
+    r"|\\\r?\n|([\[({])|([\])}])|(\n)|([^\W\d]\w*)(?=\s*\()"
+)
+"""Brackets and ends of lines, which tell where a value ends, what hides them, and names of what is called."""
+_GROUP = pattern(r"\([^()]*\)")
+_ARGUMENT = pattern(r"[\w\])][ \t]*\(")
+_WORDS = pattern(r"[^\W\d]\w*")
+_REACH = 200
+"""Characters before a value that its target stands in."""
+
+
+def may_contain_layers(text: str) -> bool:
+    """Is there a container with a layer in it, or a layer that is appended, under a name that a module keeps.
+
+    Each text is gone through once, however it is written.
+    """
+    kept = {"self", *(name for names in _KEPT.findall(text) for name in _WORDS.findall(names))}
+    called = {*_appended(text, kept), *_held(text, kept)}
+    return any(map(_LAYERS.search, called)) or bool(called and not called.isdisjoint(_other_names(text)))
+
+
+def _other_names(text: str) -> set[str]:
+    """What layers, and classes that hold some, may be called in this file."""
+    own = _CLASSES.findall(text) if _SENSITIVE.search(text) else []
+    return {*own, *(name for names in _RENAMED.findall(text) for name in names)}
+
+
+def _appended(text: str, kept: set[str]) -> Iterator[str]:
+    """Names of what is called and appended to one of the names that are kept."""
+    for found in _APPENDED.finditer(text):
+        holder = re.search(r"(\w+)(?:\.\w+)?\Z", text[max(found.start() - _REACH, 0) : found.start()])
+        if holder and holder[1] in kept:
+            yield found[1].rpartition(".")[2]
+
+
+def _held(text: str, kept: set[str]) -> Iterator[str]:
+    """Names of what is called in containers that are given to one of the names that are kept."""
+    end = 0
+    while opened := _OPENED.search(text, end):
+        start, end = opened.start(), opened.end()
+        line = text[max(text.rfind("\n", max(start - _REACH, 0), start) + 1, start - _REACH, 0) : start]
+        if kept.isdisjoint(_WORDS.findall(line)):
+            continue
+        if text[start] == "=" or not _is_argument(line):
+            end, called = _value(text, start + 1)
+            yield from called
+
+
+def _is_argument(line: str) -> bool:
+    """Does a line end within the arguments of a call."""
+    size = 0
+    while len(line) != size:
+        size, line = len(line), _GROUP.sub("", line)
+    return _ARGUMENT.search(line) is not None
+
+
+def _value(text: str, start: int) -> tuple[int, list[str]]:
+    """Where the value that begins here ends, and the names of what is called in its brackets."""
+    depth = 0
+    called: list[str] = []
+    for part in _PARTS.finditer(text, start):
+        opens, closes, line, name = part.groups()
+        depth += bool(opens) - bool(closes)
+        if depth < 0 or (line and not depth):
+            return part.end(), called
+        if name and depth:
+            called.append(name)
+    return len(text), called

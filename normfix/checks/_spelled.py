@@ -1,0 +1,39 @@
+"""Which classes and functions a source may define, told from its text."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from normfix.lazy import pattern
+
+_FUNCTION = pattern(r"(?m)^([ \t]*)(?:async[ \t]+)?def[ \t]+(\w+)")
+_CLASS = pattern(r"class(?<!\wclass)[ \t]+\w+[ \t]*\(([^()]*)")
+_BASES = ("nn.", "Module", "PreTrainedModel")
+_OTHER_NAMES = pattern(
+    r"torch\.nn[\w.]*[ \t]+(?:as\b|import(?![ \t]+functional\b))(?<!torch\.nn\.functional as)|nn(?<!\wnn)[ \t]+as\b"
+    r"|=[ \t]*(?:torch\.)?nn\b[\w.]*[ \t]*[\r\n#;]"
+)
+"""How a class of `torch.nn`, or what holds it, gets a name by which it is not known."""
+
+
+def may_define_module(text: str) -> bool:
+    """Is there a class that may derive from nn.Module, LightningModule or PreTrainedModel, directly or not."""
+    bases = _CLASS.findall(text)
+    return any(known in one for known in _BASES for one in bases) or (
+        any(bases) and _OTHER_NAMES.search(text) is not None
+    )
+
+
+def heads(text: str) -> list[tuple[int, int, str]]:
+    """Where each function begins, how deep, and its name."""
+    return [(one.start(), len(one[1]), one[2]) for one in _FUNCTION.finditer(text)]
+
+
+def around(functions: Sequence[tuple[int, int, str]], place: int) -> Iterator[str]:
+    """Names of the functions that a place may stand in, innermost first: one that it does not may be among them."""
+    depth = None
+    for _, indentation, name in reversed(functions[: bisect_left(functions, (place,))]):
+        if depth is None or indentation < depth:
+            depth = indentation
+            yield name
+        if not depth:
+            return
