@@ -86,7 +86,10 @@ def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises UsageError."""
     asked = [argument for argument in argv if not argument.startswith("-")][:1]
     parser = build_parser([name for name in asked if name in COMMANDS])
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        asked_of = f"normfix {arguments.command or ''}".strip()
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)} (see `{asked_of} --help`)")
     if arguments.version:
         from normfix import __version__
 

@@ -144,12 +144,15 @@ class Rewrite:
         return f"<Rewrite: {len(self.applied)} applied, {len(self.refused)} refused, {str(self.proof).splitlines()[0]}>"
 
     def __str__(self) -> str:
-        lines = [f"{len(self.applied)} applied, {len(self.refused)} refused ({self.equivalence.value})"]
-        names = [change.where for change in self.applied] + [refusal.where for refusal in self.refused]
-        width = max(map(len, names), default=0)
-        lines += [f"  {change.where:<{width}}  {change.what}" for change in self.applied]
-        lines += [f"  {refusal.where:<{width}}  stays: {refusal.reason}" for refusal in self.refused]
-        return "\n".join([*lines, *self.notes, str(self.proof)])
+        count = f"{len(self.applied)} applied, {len(self.refused)} refused ({self.equivalence.value})"
+        return "\n".join([count, *account(self.applied, self.refused), *self.notes, str(self.proof)])
+
+
+def account(applied: Sequence[Change], refused: Sequence[Refusal] = ()) -> list[str]:
+    """A line for each layer: what became of it, or why it stays."""
+    width = max(map(len, [*(one.where for one in applied), *(one.where for one in refused)]), default=0)
+    lines = [f"  {change.where:<{width}}  {change.what}" for change in applied]
+    return lines + [f"  {refusal.where:<{width}}  stays: {refusal.reason}" for refusal in refused]
 
 
 def _number(value: float | None) -> str:

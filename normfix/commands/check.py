@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from normfix.commands import options
+from normfix.commands import options, targets
 from normfix.reports import LINT_FORMATS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from normfix.checking.planned import Model, Selection
 
@@ -20,7 +19,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     parser = subparsers.add_parser(
         "check", description="Find misused norms in a model, an ONNX file, an exported program or a checkpoint."
     )
-    add_target(parser, required=False)
+    targets.add_target(parser, required=False)
     plan = parser.add_argument_group("plan")
     plan.add_argument("--purpose", choices=("training", "inference"), help="what the model is about to be used for")
     plan.add_argument("--batch-size", type=int, metavar="N", help="samples per device of the training run")
@@ -30,25 +29,6 @@ def add_parser(subparsers: options.Subparsers) -> None:
     options.add_verdict(parser)
     options.add_html(parser)
     parser.set_defaults(run=run)
-
-
-def add_target(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """TARGET, `--input` and `--kwargs`: which model, and what it is fed with."""
-    parser.add_argument(
-        "target",
-        metavar="TARGET",
-        nargs=None if required else "?",
-        help="package.module:name, path/to/file.py:name, or a file"
-        + ("" if required else "; without one, the models of `[[tool.normfix.models]]` in pyproject.toml"),
-    )
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="SIZES[:DTYPE]",
-        help="an example input such as 8x3x224x224 or 2x16:int64; once for each input",
-    )
-    parser.add_argument("--kwargs", metavar="JSON", help="arguments for the class or factory, as a JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = Model(
         arguments.target,
         arguments.input,
-        keywords(arguments.kwargs),
+        targets.parse_kwargs(arguments.kwargs),
         arguments.purpose,
         arguments.batch_size,
         arguments.world_size,
@@ -87,32 +67,15 @@ def _all(models: Sequence[Model], selection: Selection, arguments: argparse.Name
     if arguments.input or arguments.kwargs or arguments.purpose or arguments.batch_size or arguments.world_size:
         raise UsageError("cannot check the models of the configuration with other inputs or plans: name a TARGET")
     watched = sys.stderr.isatty()
-    targets: list[str] = []
+    told: list[str] = []
 
     def tell(target: str) -> None:
-        targets.append(target)
+        told.append(target)
         if watched:
-            sys.stderr.write(f"\r\x1b[Kchecking {len(targets)} of {len(models)}: {target}")
+            sys.stderr.write(f"\r\x1b[Kchecking {len(told)} of {len(models)}: {target}")
             sys.stderr.flush()
 
     report = check_all(models, selection, tell)
     if watched:
         sys.stderr.write("\r\x1b[K")
     return options.finish(report, arguments)
-
-
-def keywords(text: str | None) -> Mapping[str, Any]:
-    """The JSON object of `--kwargs`. Raises UsageError for what is none."""
-    import json
-
-    from normfix.errors import UsageError
-
-    if text is None:
-        return {}
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"cannot read `--kwargs`: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"cannot read `--kwargs`: expected a JSON object, got `{text}`")
-    return value

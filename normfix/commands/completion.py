@@ -10,7 +10,7 @@ from normfix.commands import options
 
 def add_parser(subparsers: options.Subparsers) -> None:
     parser = subparsers.add_parser("completion", description="Print the completion script of a shell.")
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell to complete in")
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "tcsh"), help="bash, zsh or tcsh")
     parser.set_defaults(run=run)
 
 

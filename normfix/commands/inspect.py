@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from normfix.commands import check, options, pages
+from normfix.commands import options, pages, targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
         "inspect",
         description="Show every norm call: input, axes and elements of its statistics, settings, neighbours, folding.",
     )
-    check.add_target(parser)
+    targets.add_target(parser)
     options.add_format(parser)
     options.add_html(parser)
     parser.set_defaults(run=run)
@@ -52,7 +52,7 @@ def _read(arguments: argparse.Namespace) -> tuple[list[LayerGraph], dict[str, st
     from normfix.readers.model import capture
     from normfix.transforms.foldable import foldable
 
-    model = load(arguments.target, check.keywords(arguments.kwargs))
+    model = load(arguments.target, targets.parse_kwargs(arguments.kwargs))
     captured = capture(model, inputs or None)
     require_python(captured)
     folding, _ = foldable(model, inputs) if inputs else ({}, "")

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if fixing.wanted(arguments):
         return fixing.finish(report, arguments, lambda text, path: _again(text, path, arguments))
-    return options.finish(report, arguments)
+    return options.finish(report, arguments, fixes=True)
 
 
 def _from_stdin(arguments: argparse.Namespace) -> Report:

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from normfix.commands import options, rewriting
+from normfix.commands import options, targets
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
@@ -20,7 +20,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     parser.add_argument(
         "--like", required=True, metavar="TARGET", help="the new model: package.module:name or file.py:name"
     )
-    rewriting.add_inputs(parser)
+    targets.add_inputs(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="the file to write: .pt or .safetensors")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     options.add_format(parser)
@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from normfix.errors import UsageError
     from normfix.readers.target import load, parse_inputs
+    from normfix.rewrites import account
     from normfix.transforms import checkpoints, saving
     from normfix.transforms.migrate import migrate
 
@@ -42,15 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
         if Path(arguments.output).suffix not in (".pt", ".safetensors"):
             raise UsageError(f"cannot write `{arguments.output}`: a checkpoint is .pt or .safetensors")
     state = checkpoints.read(arguments.checkpoint)
-    like = load(arguments.like, rewriting.parse_kwargs(arguments.kwargs))
+    like = load(arguments.like, targets.parse_kwargs(arguments.kwargs))
     done = migrate(state, like, parse_inputs(arguments.input))
     if arguments.output and not arguments.dry_run:
         saving.save_state(done.state, arguments.output)
     if arguments.output_format == "json":
         text = json.dumps({"applied": [asdict(change) for change in done.applied], "refused": []}, indent=2)
     else:
-        lines = [f"{len(done.applied)} changed, {len(done.state)} tensors"]
-        lines += [f"  {change.where}  {change.what}" for change in done.applied]
+        lines = [f"{len(done.applied)} changed, {len(done.state)} tensors", *account(done.applied)]
         if arguments.output:
             lines.append("nothing was written (--dry-run)" if arguments.dry_run else f"wrote {arguments.output}")
         text = "\n".join(lines)

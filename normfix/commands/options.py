@@ -75,11 +75,16 @@ def exit_code(report: Report, arguments: argparse.Namespace) -> int:
     return int(failed and not arguments.exit_zero)
 
 
-def finish(report: Report, arguments: argparse.Namespace, graph: LayerGraph | None = None) -> int:
-    """Print the report as the options ask for, write its page with the network, and return the exit code."""
+def finish(
+    report: Report, arguments: argparse.Namespace, graph: LayerGraph | None = None, *, fixes: bool = False
+) -> int:
+    """Print the report as the options ask for, write its page with the network, and return the exit code.
+
+    `fixes` says what `--fix` and `--unsafe-fixes` would mend.
+    """
     from normfix.reports import Options, colors, render
 
-    shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout))
+    shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout), fixes)
     sys.stdout.write(render(report, arguments.output_format, shown))
     for note in report.notes:
         sys.stderr.write(f"note: {note}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from normfix.commands import options, pages
+from normfix.commands import options, pages, targets
 from normfix.errors import UsageError
 
 TYPE_CHECKING = False
@@ -21,18 +21,10 @@ LEVELS = ("full", "formula", "none")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
-    """TARGET, `--kwargs`, `--weights`, `--input`."""
+    """TARGET, `--input`, `--kwargs`, `--weights`."""
     parser.add_argument("target", metavar="TARGET", help="package.module:name or path/to/file.py:name")
-    add_inputs(parser)
+    targets.add_inputs(parser)
     parser.add_argument("--weights", metavar="FILE", help="a state dict (.pt, .pth, .safetensors) to load first")
-
-
-def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """`--kwargs` for a class or factory, and `--input`, once for each input."""
-    parser.add_argument("--kwargs", metavar="JSON", help="arguments of the class or factory, as a JSON object")
-    parser.add_argument(
-        "--input", action="append", default=[], metavar="SHAPE", help="8x3x224x224 or 2x16:int64, once for each input"
-    )
 
 
 def add_result(parser: argparse.ArgumentParser) -> None:
@@ -49,23 +41,10 @@ def load(arguments: argparse.Namespace) -> nn.Module:
     """The target in eval mode, with its weights."""
     from normfix.readers.target import load
 
-    model = load(arguments.target, parse_kwargs(arguments.kwargs))
+    model = load(arguments.target, targets.parse_kwargs(arguments.kwargs))
     if arguments.weights:
         _load_weights(model, arguments.weights)
     return model.eval()
-
-
-def parse_kwargs(text: str | None) -> dict[str, Any]:
-    """The object that `--kwargs` gives. Raises `UsageError` for anything else."""
-    import json
-
-    try:
-        value = json.loads(text or "{}")
-    except ValueError as error:
-        raise UsageError(f"cannot read `--kwargs`: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError("cannot read `--kwargs`: expected a JSON object")
-    return value
 
 
 def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple[Any, ...]], Rewrite]) -> int:

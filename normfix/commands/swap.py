@@ -53,6 +53,7 @@ def _source(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from normfix.fixes.swap_source import swap_source
+    from normfix.rewrites import account
 
     if arguments.output or arguments.input or arguments.weights or arguments.html:
         raise UsageError(f"swapping in `{arguments.target}`: a source file takes no -o, --input, --weights or --html")
@@ -63,9 +64,7 @@ def _source(arguments: argparse.Namespace) -> int:
         plain = {"applied": [asdict(one) for one in done.applied], "refused": [asdict(one) for one in done.refused]}
         sys.stdout.write(json.dumps({**plain, "proof": None}, indent=2) + "\n")
         return 0
-    lines = [f"{len(done.applied)} applied, {len(done.refused)} refused"]
-    lines += [f"  {change.where}  {change.what}" for change in done.applied]
-    lines += [f"  {refusal.where}  stays: {refusal.reason}" for refusal in done.refused]
+    lines = [f"{len(done.applied)} applied, {len(done.refused)} refused", *account(done.applied, done.refused)]
     if len(lines) == 1:
         what = "wraps a model in DistributedDataParallel" if arguments.to == "sync_batch" else "makes a batch norm"
         lines.append(f"nothing in the file {what}" + (f" that `{arguments.where}` names" if arguments.where else ""))

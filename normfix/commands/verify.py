@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from normfix.commands import options, pages, rewriting
+from normfix.commands import options, pages, rewriting, targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
     )
     parser.add_argument("before", metavar="BEFORE", help="package.module:name, file.py:name, or a .pt2 or .onnx file")
     parser.add_argument("after", metavar="AFTER", help="the same, of the model that is to be proven")
-    rewriting.add_inputs(parser)
+    targets.add_inputs(parser)
     parser.add_argument(
         "--prove", choices=("full", "formula"), default="full", help="how much to prove (default: %(default)s)"
     )
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from normfix.readers.target import parse_inputs
 
     inputs = parse_inputs(arguments.input)
-    kwargs = rewriting.parse_kwargs(arguments.kwargs)
+    kwargs = targets.parse_kwargs(arguments.kwargs)
     before, after = (_model(target, kwargs) for target in (arguments.before, arguments.after))
     proof = verify(before, after, inputs, level=arguments.prove)
     if arguments.output_format == "json":

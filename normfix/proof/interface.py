@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from normfix.proof.evidence import FACTOR, TELLING
 from normfix.proof.form import differences
@@ -22,44 +23,69 @@ def judge_interface(
 ) -> Proof:
     """Shapes, dtypes and finiteness of every output are those of the old model, and the new one in ONNX Runtime is the
     new one in eager mode. `drift` is how far it moved from the old one."""
-    told = list(notes)
-    trials: list[Trial] = []
-    drift = 0.0
-    holds = True
+    account = _Account(eps, list(notes))
     for index, name in enumerate(names):
-        before, after, truth = old[index], new[index], exact[index]
+        before, after = old[index], new[index]
+        if account.runs(name, before, after):
+            account.compare(name, before, after)
+            account.look_at_runtime(name, after, exact[index], deployed[index] if deployed is not None else None)
+    return account.proof(level)
+
+
+@dataclass(slots=True)
+class _Account:
+    """What the families of inputs that were looked at so far tell."""
+
+    eps: float
+    told: list[str]
+    trials: list[Trial] = field(default_factory=list)
+    drift: float = 0.0
+    holds: bool = True
+
+    def runs(self, name: str, before: Result, after: Result) -> bool:
+        """Do both models run on this family."""
         if before.failure and name.startswith("batch of"):
-            continue  # not every model takes every batch size
+            return False  # not every model takes every batch size
         if before.failure:
-            told.append(f"the old model does not run on {name} inputs: {before.failure}")
-            continue
+            self.told.append(f"the old model does not run on {name} inputs: {before.failure}")
+            return False
         if after.failure:
-            told.append(f"the new model does not run on {name} inputs: {after.failure}")
-            holds = False
-            continue
-        holds &= _same_interface(name, before, after, told)
-        drift = max(drift, distance(before.outputs, after.outputs))
+            self.told.append(f"the new model does not run on {name} inputs: {after.failure}")
+            self.holds = False
+        return not after.failure
+
+    def compare(self, name: str, before: Result, after: Result) -> None:
+        """Hold what the two give against each other."""
+        self.holds &= _same_interface(name, before, after, self.told)
+        self.drift = max(self.drift, distance(before.outputs, after.outputs))
+
+    def look_at_runtime(self, name: str, after: Result, truth: Result, ran: Result | None) -> None:
+        """Hold the new model in ONNX Runtime, and its own rounding, against itself in float64."""
         rounding = distance(truth.outputs, after.outputs)
-        ran = deployed[index] if deployed is not None else None
-        error = None if ran is None else distance(truth.outputs, ran.outputs)
         if rounding > TELLING:
-            told.append(f"{name} inputs tell nothing of ONNX Runtime: the new model's own rounding is {rounding:.1e}")
-            continue
-        trials.append(Trial(name, None, rounding, deployed=error))
-        if error is not None and error > FACTOR * max(rounding, eps):
-            told.append(f"ONNX Runtime differs from the new model by {error:.1e} on {name} inputs")
-    if not trials:
-        return Proof(False, None, None, None, (*told, "the model ran on none of the inputs"), (), level)
-    return Proof(
-        holds,
-        None,
-        max((trial.deployed for trial in trials if trial.deployed is not None), default=None),
-        max(trial.rounding or 0.0 for trial in trials),
-        tuple(dict.fromkeys(told)),
-        tuple(trials),
-        level,
-        drift,
-    )
+            self.told.append(
+                f"{name} inputs tell nothing of ONNX Runtime: the new model's own rounding is {rounding:.1e}"
+            )
+            return
+        error = None if ran is None else distance(truth.outputs, ran.outputs)
+        self.trials.append(Trial(name, None, rounding, deployed=error))
+        if error is not None and error > FACTOR * max(rounding, self.eps):
+            self.told.append(f"ONNX Runtime differs from the new model by {error:.1e} on {name} inputs")
+
+    def proof(self, level: str) -> Proof:
+        """The verdict."""
+        if not self.trials:
+            return Proof(False, None, None, None, (*self.told, "the model ran on none of the inputs"), (), level)
+        return Proof(
+            self.holds,
+            None,
+            max((trial.deployed for trial in self.trials if trial.deployed is not None), default=None),
+            max(trial.rounding or 0.0 for trial in self.trials),
+            tuple(dict.fromkeys(self.told)),
+            tuple(self.trials),
+            level,
+            self.drift,
+        )
 
 
 def _same_interface(name: str, before: Result, after: Result, told: list[str]) -> bool:

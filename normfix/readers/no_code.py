@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -39,23 +40,25 @@ _PARTS = (
 @contextmanager
 def without_code() -> Iterator[list[str]]:
     """What runs inside may load a program. The list holds what was refused, in words; torch may hide that it failed."""
-    found: list[str] = []
+    refused: list[str] = []
+    with ExitStack() as stack:
+        # It makes every torch.load one of tensors only, those that ask for full unpickling too.
+        stack.enter_context(patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}))
+        for home, name, closed in _doors(refused):
+            if hasattr(home, name):
+                stack.enter_context(patch.object(home, name, closed))
+        yield refused
 
-    def refuse(what: str) -> Callable[..., Any]:
-        def refused(*arguments: object, **keywords: object) -> Any:
-            found.append(what)
-            raise ValueError(what)
 
-        return refused
-
-    sympify = sympy.sympify
+def _doors(refused: list[str]) -> tuple[tuple[object, str, object], ...]:
+    """Each way in for code: the module, the name in it, and what stands there while a program is loaded."""
+    refuse = partial(_refuser, refused)
+    sympify, parse = sympy.sympify, serialize._dict_to_dataclass
 
     def plain(expression: object, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(expression, str) and not is_plain(expression, keywords.get("locals") or {}):
             refuse(f"a size that is no expression, `{expression[:60]}`")()
         return sympify(expression, *arguments, **keywords)
-
-    parse = serialize._dict_to_dataclass
 
     def checked(cls: Any, data: Any) -> Any:
         if isinstance(data, dict) and "graph_module" in data:
@@ -67,21 +70,24 @@ def without_code() -> Iterator[list[str]]:
     def loaded(name: str) -> Any:
         return sys.modules[name] if name in sys.modules else refuse(f"a module to import, `{name}`")()
 
-    doors = (
+    return (
+        (sympy, "sympify", plain),
         (serialize, "_dict_to_dataclass", checked),
         (_pytree, "importlib", SimpleNamespace(import_module=loaded)),
         (_package, "pickle", SimpleNamespace(loads=refuse("a pickled object"))),
         (_package, "_load_aoti", refuse("a compiled library")),
         (torch._C, "_pickle_load_obj", refuse("an object of TorchScript")),
     )
-    with ExitStack() as stack:
-        # It makes every torch.load one of tensors only, those that ask for full unpickling too.
-        stack.enter_context(patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}))
-        stack.enter_context(patch.object(sympy, "sympify", plain))
-        for home, name, closed in doors:
-            if hasattr(home, name):
-                stack.enter_context(patch.object(home, name, closed))
-        yield found
+
+
+def _refuser(refused: list[str], what: str) -> Callable[..., Any]:
+    """A function that keeps in mind what was refused, and fails."""
+
+    def refuse(*arguments: object, **keywords: object) -> Any:
+        refused.append(what)
+        raise ValueError(what)
+
+    return refuse
 
 
 def is_plain(expression: str, names: Mapping[str, object]) -> bool:

@@ -17,6 +17,8 @@ class Options:
     show_undecided: bool = False
     statistics: bool = False
     color: bool = False
+    fixes: bool = False
+    """Say which options of `lint` would mend how many findings."""
 
 
 def render(report: Report, output_format: str, options: Options | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from normfix.findings import Finding, Report, Severity
+from normfix.findings import Finding, Report, Safety, Severity, Transform
 from normfix.reports import Options
 from normfix.reports.colors import BOLD, CYAN, SEVERITIES, Painter
 
@@ -44,7 +44,10 @@ def epilogue(report: Report, options: Options) -> str:
         lines += [f"{one.where}: undecided[{one.code}] {one.reason}" for one in report.undecided]
     if options.statistics:
         lines += _statistics(report)
-    return "".join(f"{line}\n" for line in [*map(printable, lines), paint(summary(report), CYAN)])
+    lines = [*map(printable, lines), paint(summary(report), CYAN)]
+    if options.fixes:
+        lines += _fixes(report)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def summary(report: Report) -> str:
@@ -54,6 +57,14 @@ def summary(report: Report) -> str:
     if not parts:
         return "Nothing found"
     return "Found " + (f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0])
+
+
+def _fixes(report: Report) -> list[str]:
+    """`1 can be fixed with `--fix`, 2 more with `--unsafe-fixes``; nothing where no finding can."""
+    counts = Counter(one.safety for one in report.findings if one.remedy and not isinstance(one.remedy, Transform))
+    ways = ((Safety.SAFE, "--fix"), (Safety.UNSAFE, "--unsafe-fixes"))
+    parts = [f"{counts[safety]} {{}} with `{option}`" for safety, option in ways if counts[safety]]
+    return [", ".join(parts).format("can be fixed", "more")] if parts else []
 
 
 _PLURALS = {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from normfix.findings import Abstention, Finding, Report, Severity
+from normfix.findings import Abstention, CompleteCall, Finding, Remedy, Report, Safety, Severity, Transform
+from normfix.graph import Site
 from normfix.reports import Options, colors, concise, render
 
 
@@ -44,6 +45,28 @@ def test_undecided_is_shown_on_request_only() -> None:
     assert render(report, "concise") == "Nothing found\n"
     shown = render(report, "concise", Options(show_undecided=True))
     assert shown == "a.py:3: undecided[NF301] what feeds `bn` is not known\nNothing found\n"
+
+
+def mended(remedy: Remedy | None, safety: Safety) -> Finding:
+    return finding(line=1, column=1, remedy=remedy, safety=safety)
+
+
+SAFE, UNSAFE = (mended(CompleteCall(Site()), safety) for safety in (Safety.SAFE, Safety.UNSAFE))
+FIXES = {
+    "nothing can be": ([ERROR], []),
+    "only shown": ([mended(CompleteCall(Site()), Safety.DISPLAY)], []),
+    "for a live model": ([mended(Transform(Site(), "swap"), Safety.SAFE)], []),
+    "safe": ([SAFE, ERROR], ["1 can be fixed with `--fix`"]),
+    "unsafe": ([UNSAFE, UNSAFE], ["2 can be fixed with `--unsafe-fixes`"]),
+    "both": ([SAFE, UNSAFE], ["1 can be fixed with `--fix`, 1 more with `--unsafe-fixes`"]),
+}
+
+
+@pytest.mark.parametrize("findings, expected", FIXES.values(), ids=FIXES)
+def test_what_can_be_fixed_follows_the_summary(findings: list[Finding], expected: list[str]) -> None:
+    report = Report(findings)
+    assert render(report, "concise", Options(fixes=True)).splitlines()[len(findings) + 1 :] == expected
+    assert "can be fixed" not in render(report, "concise")
 
 
 def test_statistics_count_rules_most_frequent_first() -> None:
