@@ -27,9 +27,11 @@ from normfix.reports.html.picture import differences, picture
 from normfix.rewrites import Change, Proof, Refusal, Rewrite
 
 
-def test_missing_jinja_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", [["jinja2"], ["jinja2", "markupsafe"]], ids=["alone", "with what it brings"])
+def test_missing_jinja_names_the_extra(missing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     environment._environment.cache_clear()
-    monkeypatch.setitem(sys.modules, "jinja2", None)
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=r"jinja2 is missing; pip install \"normfix\[html\]\""):
         html.render(html.Document("x"))
     environment._environment.cache_clear()

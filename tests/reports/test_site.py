@@ -36,8 +36,9 @@ x < 1
 """
 
 
-def test_missing_markdown_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "markdown_it", None)
+@pytest.mark.parametrize("missing", ["markdown_it", "markupsafe"])
+def test_what_is_missing_names_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UsageError, match=r"pip install \"normfix\[html\]\""):
         site.render(RULES, lambda rule: TEXT)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HERE = Path(__file__).parent
+_MISSING = 'cannot make HTML: jinja2 is missing; pip install "normfix[html]"'
 _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
 }
@@ -31,7 +32,7 @@ def _environment() -> Environment:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise UsageError('cannot make HTML: jinja2 is missing; pip install "normfix[html]"') from error
+        raise UsageError(_MISSING) from error
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -77,9 +78,12 @@ def static(name: str) -> str:
 
 
 def trusted(text: str) -> Any:
-    """A text that the templates put in as it is: SVG, style sheets and scripts of normfix's own making."""
-    from markupsafe import Markup
-
+    """A text that the templates put in as it is: SVG, style sheets and scripts of normfix's own making. Raises
+    UsageError where jinja2 is missing, which brings what marks it."""
+    try:
+        from markupsafe import Markup
+    except ImportError as error:
+        raise UsageError(_MISSING) from error
     return Markup(text)
 
 
