@@ -22,6 +22,11 @@ def add_parser(subparsers: options.Subparsers) -> None:
     parser.add_argument("--groups", type=int, default=32, help="most groups of a group norm (default: %(default)s)")
     parser.add_argument("--where", metavar="PATTERN", help="only norms whose module path matches, as in `encoder.*`")
     parser.add_argument(
+        "--calibrate",
+        metavar="BATCHES",
+        help="batches to estimate statistics from: package.module:name or file.py:name",
+    )
+    parser.add_argument(
         "--uncalibrated", action="store_true", help="allow batch norms with the statistics of a new layer"
     )
     rewriting.add_result(parser)
@@ -31,8 +36,10 @@ def add_parser(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.target.endswith(".py"):
         return _source(arguments)
+    from normfix.readers.target import load_batches
     from normfix.transforms.swap import swap
 
+    batches = load_batches(arguments.calibrate) if arguments.calibrate else None
     return rewriting.carry_out(
         arguments,
         lambda model, inputs: swap(
@@ -41,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             inputs or None,
             where=arguments.where or "*",
             groups=arguments.groups,
+            calibrate=batches,
             uncalibrated=arguments.uncalibrated,
             prove=arguments.prove,
         ),
@@ -55,8 +63,11 @@ def _source(arguments: argparse.Namespace) -> int:
     from normfix.fixes.swap_source import swap_source
     from normfix.rewrites import account
 
-    if arguments.output or arguments.input or arguments.weights or arguments.html:
-        raise UsageError(f"swapping in `{arguments.target}`: a source file takes no -o, --input, --weights or --html")
+    given = [arguments.output, arguments.input, arguments.weights, arguments.html, arguments.calibrate]
+    if any(given):
+        raise UsageError(
+            f"swapping in `{arguments.target}`: a source file takes no -o, --input, --weights, --html or --calibrate"
+        )
     done = swap_source(
         arguments.target, arguments.to, groups=arguments.groups, where=arguments.where, write=not arguments.dry_run
     )

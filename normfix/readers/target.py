@@ -51,12 +51,7 @@ def load(target: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
 
     Raises UsageError, with the exception's own words, where it does not import, is not there, or makes no module.
     """
-    home, _, name = target.rpartition(":")
-    if not home or not name:
-        raise UsageError(f"cannot load `{target}`: expected `package.module:name` or `path/to/file.py:name`")
-    if not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
-    found = _attribute(_import(home, target), name, target)
+    found = _named(target)
     if isinstance(found, nn.Module):
         if kwargs:
             raise UsageError(f"cannot load `{target}`: it is a module already, so that `--kwargs` go nowhere")
@@ -69,6 +64,25 @@ def load(target: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise UsageError(f"cannot load `{target}`: it made a `{qualified(type(made))}`, not a torch.nn.Module")
     return made
+
+
+def load_batches(target: str) -> Iterable[Any]:
+    """The batches that `package.module:name` or `path/to/file.py:name` names: anything that can be looped over, such as
+    a data loader, or what a function gives. Raises UsageError, as `load` does."""
+    found = _named(target)
+    made = _guarded(found, f"cannot call `{target}`") if callable(found) else found
+    if isinstance(made, (str, Mapping, torch.Tensor)) or not isinstance(made, Iterable):
+        raise UsageError(f"cannot load `{target}`: a `{qualified(type(made))}` gives no batches")
+    return made
+
+
+def _named(target: str) -> Any:
+    home, _, name = target.rpartition(":")
+    if not home or not name:
+        raise UsageError(f"cannot load `{target}`: expected `package.module:name` or `path/to/file.py:name`")
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
+    return _attribute(_import(home, target), name, target)
 
 
 def _import(home: str, target: str) -> ModuleType:

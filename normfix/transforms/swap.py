@@ -86,7 +86,10 @@ def _plan(
             no_key_hooks(module, path)
             no_parametrization(module, path)
             if to == "batch" and kind == "group" and not statistics:
-                raise Refused(f"`{path}` keeps no statistics, and a batch norm needs them in eval: give `calibrate=`")
+                raise Refused(
+                    f"`{path}` keeps no statistics, and a batch norm needs them in eval: give `calibrate=` "
+                    "or --calibrate"
+                )
             _, what = swapping.make(module, path, to, shapes.get(path), groups)
         except Refused as refused:
             plan.refused.append(Refusal(path, refused.reason))

@@ -109,6 +109,20 @@ def test_drop_bias_and_migrate(folder, capsys):
     assert new.keys() == migrated.keys() and all(torch.equal(new[name], migrated[name]) for name in new)
 
 
+def test_swap_estimates_statistics_from_batches(folder, capsys):
+    (folder / "grouped.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        "def net():\n    return nn.Sequential(nn.GroupNorm(1, 3))\n\n"
+        "def batches():\n    yield torch.full((2, 3, 4, 4), 5.0)\n"
+    )
+    target = ["swap", "grouped.py:net", "--to", "batch", "--input", "2x3x4x4", "--prove", "none", "-o", "new.pt"]
+    assert main(target) == 0
+    assert "0 applied, 1 refused" in capsys.readouterr().out
+    assert main([*target, "--calibrate", "grouped.py:batches"]) == 0
+    assert "became BatchNorm2d(3)" in capsys.readouterr().out
+    assert torch.equal(torch.load("new.pt", weights_only=True)["0.running_mean"], torch.full((3,), 5.0))
+
+
 def test_swap(capsys):
     assert main(["swap", TARGET, "--to", "group", *INPUT, "--prove", "formula"]) == 0
     assert "became GroupNorm(8, 8)" in capsys.readouterr().out
@@ -136,6 +150,12 @@ def test_swap_says_that_a_source_file_holds_nothing_to_swap(capsys, words, told)
         pytest.param(["fold", "rewrites_network.py:none", *INPUT], "there is no `none`", id="no-such-name"),
         pytest.param(["fold", TARGET, *INPUT, "--kwargs", "{"], "cannot read `--kwargs`", id="kwargs-not-json"),
         pytest.param(["fold", TARGET, *INPUT, "--weights", "none.pt"], "no such file", id="no-such-weights"),
+        pytest.param(
+            ["swap", TARGET, "--to", "group", "--calibrate", "none.py:a"], "there is no file", id="no-such-batches"
+        ),
+        pytest.param(
+            ["swap", "rewrites_network.py", "--to", "group", "--calibrate", "a:b"], "takes no", id="source-and-batches"
+        ),
         pytest.param(["verify", TARGET, "none.onnx", *INPUT], "no such file", id="verify-no-such-file"),
         pytest.param(["migrate", "none.pt", "--like", TARGET, "-o", "a.pt"], "no such file", id="migrate-no-file"),
         pytest.param(["migrate", "none.pt", "--like", TARGET], "say where to write", id="migrate-nowhere-to"),

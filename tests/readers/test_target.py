@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from normfix.errors import UsageError
-from normfix.readers.target import load, parse_inputs, reader_of
+from normfix.readers.target import load, load_batches, parse_inputs, reader_of
 
 SOURCE = """
 from torch import nn
@@ -41,8 +41,34 @@ def folder(tmp_path, monkeypatch):
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("pkg", "lone_nets", "fails_here", "garbled_here"):
+        if name.partition(".")[0] in ("pkg", "lone_nets", "batches_here", "fails_here", "garbled_here"):
             del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("listed", [1, 2], id="a-list"),
+        pytest.param("generated", [1, 2], id="a-function"),
+        pytest.param(
+            "failing", "cannot call `batches_here.py:failing`: ValueError: no data", id="a-function-that-fails"
+        ),
+        pytest.param("Named", "gives no batches", id="a-class-of-something-else"),
+        pytest.param("one", "a `torch.Tensor` gives no batches", id="one-batch-only"),
+        pytest.param("missing", "there is no `missing`", id="no-such-name"),
+    ],
+)
+def test_batches(folder, name, expected):
+    (folder / "batches_here.py").write_text(
+        "import torch\n\nlisted = [1, 2]\none = torch.ones(2)\n\nclass Named: ...\n\n"
+        "def generated():\n    yield from listed\n\ndef failing():\n    raise ValueError('no data')\n"
+    )
+    if isinstance(expected, list):
+        assert list(load_batches(f"batches_here.py:{name}")) == expected
+        return
+    with pytest.raises(UsageError) as caught:
+        load_batches(f"batches_here.py:{name}")
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(
