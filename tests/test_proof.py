@@ -288,6 +288,50 @@ def test_half_models_are_judged_by_their_own_rounding():
     assert proof.holds and proof.rounding > 1e-4
 
 
+class Pooled(nn.Module):
+    def __init__(self, pool):
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.conv, self.pool, self.head = nn.Conv2d(3, 8, 3, padding=1), pool, nn.Linear(8, 5)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.3, generator=generator)
+
+    def forward(self, x):
+        return self.head(self.pool(self.conv(x).relu()).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("after", "holds"),
+    [
+        pytest.param(Pooled(nn.AvgPool2d(32)), True, id="summed-in-another-order"),
+        pytest.param(Pooled(nn.AvgPool2d(32, divisor_override=1025)), False, id="divided-by-another-number"),
+        pytest.param(Pooled(nn.AvgPool2d(31)), False, id="without-the-last-row"),
+    ],
+)
+def test_a_pool_of_the_whole_image(after, holds):
+    given = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert verify(Pooled(nn.AdaptiveAvgPool2d(1)), after, given).holds == holds
+
+
+class Total(nn.Module):
+    def __init__(self, wide):
+        super().__init__()
+        self.wide, self.weight = wide, nn.Parameter(torch.ones(4, dtype=torch.float16))
+
+    def forward(self, x):
+        total = torch.zeros(len(x), 1, dtype=torch.float32 if self.wide else x.dtype)
+        for column in x.split(1, dim=1):
+            total = total + column
+        return total.to(x.dtype) * self.weight
+
+
+def test_a_cast_that_a_half_model_needs_must_not_go():
+    given = torch.rand(2, 1024, generator=torch.Generator().manual_seed(1)).half()
+    given[:, 0] = 4096.0
+    found = verify(Total(True), Total(False), given, level="formula")
+    assert not found.holds and found.formula < 1e-10
+
+
 def test_keyword_and_dict_inputs():
     class Named(nn.Module):
         def forward(self, batch, *, scale):

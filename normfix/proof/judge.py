@@ -17,7 +17,7 @@ from normfix.rewrites import Proof, Trial
 
 _GRANTED = 100.0
 """How far a rewrite that is exact in float64 may round anyhow, in units of its dtype's eps: an old model that rounds
-exactly by luck (a norm of constant inputs) is no measure."""
+exactly by luck (a norm of constant inputs) is no measure, and neither is one that sums in a better order."""
 _HALF = 1e-4
 """Only models in half precision round more coarsely."""
 
@@ -39,7 +39,7 @@ def judge(
     if evidence.rounded and floor > _HALF:
         told.append(f"mistakes below {FACTOR * floor:.0e} cannot be told from its own rounding in {dtype}")
     for trial in trials:
-        granted = 0.0 if formula_bound is None else _GRANTED * torch.finfo(dtype).eps
+        granted = _granted(trial, dtype, redone=formula_bound is not None)
         bound = max(FACTOR * max(trial.rounding or 0.0, floor), FORMULA, granted)
         # What rounding does to an ill-conditioned model in its own dtype, it does in float64 on a smaller scale.
         wide = FACTOR * max(trial.rounding or 0.0, conditions[trial.inputs]) * finer(dtype)
@@ -59,6 +59,16 @@ def judge(
         tuple(trials),
         level,
     )
+
+
+def _granted(trial: Trial, dtype: torch.dtype, redone: bool) -> float:
+    """How far the new model may round although the old one rounds less, since it is the same in float64.
+
+    Of models that were only compared, those in half precision are granted nothing: to drop a cast to float32 is right
+    in float64, too."""
+    eps = torch.finfo(dtype).eps
+    same = trial.formula is not None and trial.formula <= FORMULA and eps < _HALF
+    return _GRANTED * eps if redone or same else 0.0
 
 
 def _other_form(evidence: Evidence) -> list[str]:
