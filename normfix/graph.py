@@ -231,6 +231,8 @@ class LayerGraph:
     """What stands around a live model: "DataParallel", "GradSampleModule"."""
     definitions: Sequence[Definition] = ()
     """The classes that a live model is made of; those of torch are left out."""
+    under: Callable[[Mapping[str, object]], LayerGraph] | None = field(default=None, repr=False)
+    """The graph where parameters have these values: {"use_bn": True, "cfg.norm": "bn"}. Only from source."""
     _readers: dict[int, list[Call]] | None = field(default=None, repr=False)
     _calls: dict[int, list[Call]] | None = field(default=None, repr=False)
 

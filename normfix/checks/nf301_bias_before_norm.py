@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._flow import final_readers, same, twins
 from normfix.checks._modes import frozen
+from normfix.checks._tied import variants
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import Problem, Remedy, Safety, SetArgument, Severity, Transform
 from normfix.graph import Call, Layer, LayerGraph, Unknown
@@ -20,8 +21,11 @@ GUARDS = ("bias is not None", "bias is None", "if m.bias", ".bias:", "'bias'", '
 @on_layer(RULE, PRODUCERS)
 def bias_before_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     """The norm subtracts the mean of each channel, b included: norm(f(x) + b) = norm(f(x)), b constant per channel."""
-    norm = _cancelled_by(layer, facts.graph, facts)
-    if norm is None or not all(_cancelled_by(*twin, facts) for twin in twins(layer, facts)):
+    norm = _spare(layer, facts.graph, facts)
+    if norm is None:
+        return
+    others = [twin for twin in twins(layer, facts) if not (_is_open(layer) and _has_none(twin[0]))]
+    if not all(_spare(*twin, facts) for twin in others):
         return
     help_line, remedy, safety = _in_source(layer, facts.script) if facts.script is not None else _in_model(layer)
     yield Problem(
@@ -59,6 +63,51 @@ def _touches_biases(script: Script) -> bool:
     if ".bias" not in script.text or any(guard in script.text for guard in GUARDS):
         return False
     return any(node.attr == "bias" for node in script.of_type(ast.Attribute))
+
+
+def _spare(layer: Layer, graph: LayerGraph, facts: Facts) -> Call | None:
+    """A norm that takes this layer's bias away, where it has one. Raises `Undecided`."""
+    tied = _tied(layer, graph, facts.script, facts) if facts.script is not None and _is_open(layer) else None
+    return tied or _cancelled_by(layer, graph, facts)
+
+
+def _is_open(layer: Layer) -> bool:
+    """Is there a bias in some cases only, or is it not known whether there is."""
+    bias = layer.arguments.get("bias")
+    return bias is not None and isinstance(bias.value, Unknown)
+
+
+def _has_none(layer: Layer) -> bool:
+    return not _is_open(layer) and not layer.flag("bias")
+
+
+def _tied(layer: Layer, graph: LayerGraph, script: Script, facts: Facts) -> Call | None:
+    """The norm behind this layer, where one parameter decides on the bias and on the norm. Raises `Undecided`."""
+    if graph.open or not any(call.kind in norms.NORMS and _reads(call, layer) for call in graph.calls):
+        return None
+    found, without = None, []
+    for variant in variants(layer, "bias", graph, script):
+        for one in (one for one in variant.layers if one.site.origin == layer.site.origin):
+            if _is_open(one):
+                return None
+            if one.flag("bias"):
+                found = _cancelled_by(one, variant, facts)
+                if found is None:
+                    return None
+            else:
+                without.append(any(call.kind in norms.NORMS and _reads(call, one) for call in variant.calls))
+    return None if without and all(without) else found
+
+
+def _reads(norm: Call, layer: Layer) -> bool:
+    """Is the result of a layer, or a join of branches that holds it, the input of a norm."""
+    sources = [norm.inputs[0]] if norm.inputs else []
+    for one in sources:
+        if isinstance(one, Call):
+            if one.layer is layer:
+                return True
+            sources += one.inputs if one.kind == "either" else ()
+    return False
 
 
 def _cancelled_by(layer: Layer, graph: LayerGraph, facts: Facts) -> Call | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Unknown
 from normfix.readers.interpreter import attributes, containers, functions, statements
@@ -16,6 +16,7 @@ from normfix.readers.interpreter.values import (
     NONE,
     Choice,
     Class,
+    Constant,
     Function,
     Instance,
     Items,
@@ -43,13 +44,16 @@ _SETTING = (
 """Methods whose names begin so set weights or build layers, and are handed the object for that."""
 
 
-def read_class(cls: Class, memo: Memo) -> LayerGraph:
-    """The graph of one class: its layers, and the calls of its forward and its other methods."""
-    graph = LayerGraph(cls.node.name)
+def read_class(cls: Class, memo: Memo, given: Mapping[str, object] | None = None) -> LayerGraph:
+    """The graph of one class: its layers, and the calls of its forward and its other methods.
+
+    Parameters of its constructor are unknown, but for those whose values are `given`.
+    """
+    graph = LayerGraph(cls.node.name, under=lambda given: read_class(cls, memo, given))
     run = Run(graph, memo)
     run.freezing, run.beside = True, cls.node in memo.naming
     try:
-        _construct_and_call(run, cls)
+        _construct_and_call(run, cls, given or {})
         _call_escaped(run)
     except TooLarge:
         graph.open = Unknown(f"`{cls.node.name}` is too large to be followed")
@@ -58,15 +62,20 @@ def read_class(cls: Class, memo: Memo) -> LayerGraph:
 
 
 def read_block(
-    name: str, body: Sequence[ast.stmt], scope: Scope, memo: Memo, function: Function | None = None
+    name: str,
+    body: Sequence[ast.stmt],
+    scope: Scope,
+    memo: Memo,
+    function: Function | None = None,
+    given: Mapping[str, object] | None = None,
 ) -> LayerGraph:
-    """The graph of what a function, or the top level of a file, builds."""
-    graph = LayerGraph(name)
+    """The graph of what a function, with these values `given` to its parameters, or the top level of a file, builds."""
+    graph = LayerGraph(name, under=lambda given: read_block(name, body, scope, memo, function, given))
     run = Run(graph, memo)
     inner = Scope(scope, scope.script, name)
     if function is not None:
         inner.function = function
-        inner.content.update(functions.parameters(function, name))
+        inner.content.update(_parameters(function, name, given or {}))
     try:
         statements.execute(run, body, inner)
         for value in inner.returns:
@@ -86,13 +95,30 @@ def _drop_idle(graph: LayerGraph) -> None:
     ]
 
 
-def _construct_and_call(run: Run, cls: Class) -> None:
+def _parameters(function: Function, where: str, given: Mapping[str, object]) -> dict[str, Value]:
+    """Values for the parameters of an entry: unknown, but for what is given of them, or of their attributes."""
+    values = functions.parameters(function, where)
+    for dotted, value in given.items():
+        name, _, attribute = dotted.partition(".")
+        values[name] = _holding(attribute, value, function.scope) if attribute else Constant(value)
+    return values
+
+
+def _holding(attribute: str, value: object, scope: Scope) -> Instance:
+    """An object of which one attribute is known."""
+    owner = Instance(Class(ast.ClassDef("", [], [], [], []), scope))
+    owner.content[attribute] = Constant(value)
+    owner.dynamic = Unknown("it is an attribute of a parameter")
+    return owner
+
+
+def _construct_and_call(run: Run, cls: Class, given: Mapping[str, object]) -> None:
     owner = Instance(cls)
     functions.prepare(owner)
     run.receivers.append(owner)
     initialise = functions.initialiser(cls)
     if initialise is not None:
-        _enter(run, initialise, owner, functions.parameters(initialise, f"{cls.node.name}.__init__"))
+        _enter(run, initialise, owner, _parameters(initialise, f"{cls.node.name}.__init__", given))
     run.building = False
     _lose_replaced(run, owner)
     forward = functions.forward_of(owner)
