@@ -17,7 +17,10 @@ _RENAMED = pattern(r"as(?<!\was)[ \t]+(\w+)|(?m:^)(\w+)[ \t]*=")
 _KEPT = pattern(r"self\.\w+[ \t]*(?::[^=\n]{0,200})?=[\s\\(]*([\w \t,)]+)(?=[\r\n#;=\\]|\Z)")
 """Names that are put on a module."""
 _APPENDED = pattern(r"\.append\(\s*(?:#[^\n]*\n\s*)*([\w.]+)\s*\(")
-_OPENED = pattern(r"=[\s\\]*[\[{(]|[+*|][\s\\(]*[\[{]")
+_STORED = pattern(r"\][ \t]*=[\s\\(]*([\w.]+)\s*\(")
+_GROWN = pattern(r"(?:extend|update|insert|setdefault)\(")
+"""A layer that is stored under a key, and methods that put more into a container."""
+_OPENED = pattern(r"=[\s\\]*(?:[\[{(]|(?:dict|list|[\w.]*OrderedDict)\()|[+*|][\s\\(]*[\[{]")
 """A value that is a container or in brackets, and a sum of containers."""
 _PARTS = pattern(
     r"#[^\n]*|'''[\s\S]*?(?:'''|\Z)|\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?"
@@ -48,11 +51,19 @@ def _other_names(text: str) -> set[str]:
 
 
 def _appended(text: str, kept: set[str]) -> Iterator[str]:
-    """Names of what is called and appended to one of the names that are kept."""
+    """Names of what is called and put into one of the names that are kept."""
     for found in _APPENDED.finditer(text):
         holder = re.search(r"(\w+)(?:\.\w+)?\Z", text[max(found.start() - _REACH, 0) : found.start()])
         if holder and holder[1] in kept:
             yield found[1].rpartition(".")[2]
+    for found in _STORED.finditer(text):
+        holder = re.search(r"(\w+)\[[^\[\]]*\Z", text[max(found.start() - _REACH, 0) : found.start()])
+        if holder and holder[1] in kept:
+            yield found[1].rpartition(".")[2]
+    for found in _GROWN.finditer(text) if any(word in text for word in ("extend(", "update(", "insert(")) else ():
+        holder = re.search(r"(\w+)\.\Z", text[max(found.start() - _REACH, 0) : found.start()])
+        if holder and holder[1] in kept:
+            yield from _value(text, found.end() - 1)[1]
 
 
 def _held(text: str, kept: set[str]) -> Iterator[str]:

@@ -74,8 +74,8 @@ def _assigned(name: str, entry: Function) -> list[ast.expr]:
     """The values that a name gets in a function."""
     found: list[ast.expr] = []
     for node in walk(entry):
-        if isinstance(node, ast.Assign) and any(dotted(one) == name for one in node.targets):
-            found.append(node.value)
+        if isinstance(node, ast.Assign):
+            found += [node.value for target in node.targets if dotted(target) == name]
         elif isinstance(node, (ast.AnnAssign, ast.AugAssign)) and dotted(node.target) == name and node.value:
             found.append(node.value)
     return found

@@ -17,9 +17,9 @@ STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embeddin
 REGISTRARS = frozenset(
     "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
 )
-Plain = ast.List | ast.Dict | ast.ListComp | ast.DictComp | ast.BinOp
-_HOLDERS = (ast.Name, ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
-"""What may be put on a module as a container: one of the above, or a name."""
+_DISPLAYS = (ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
+_BUILDERS = ("dict", "list", "OrderedDict")
+"""Functions that build a plain container."""
 
 
 @on_node(RULE, ast.ClassDef, words=(may_define_module, may_contain_layers))
@@ -45,7 +45,7 @@ def _stores_any(node: ast.ClassDef) -> bool:
     while todo:
         one = todo.pop()
         if isinstance(one, (ast.Assign, ast.AnnAssign)):
-            if not isinstance(one.value, _HOLDERS):
+            if not isinstance(one.value, ast.Name) and not _is_plain(one.value):
                 continue
             targets = one.targets if isinstance(one, ast.Assign) else [one.target]
             if any(isinstance(target, ast.Attribute) and dotted(target.value) == "self" for target in targets) and (
@@ -68,13 +68,21 @@ def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
     for name, values in scope.bound.items():
         value = values[0] if len(values) == 1 else None
         if isinstance(value, ast.Name):
-            value = value if isinstance(scope.value(value.id), Plain) else None
-        if name.startswith("self.") and name.count(".") == 1 and isinstance(value, ast.Name | Plain):
-            yield name, value
+            value = value if _is_plain(scope.value(value.id)) else None
+        if name.startswith("self.") and name.count(".") == 1 and (isinstance(value, ast.Name) or _is_plain(value)):
+            yield name, value  # type: ignore[misc]  # it is an expression, as just tested
+
+
+def _is_plain(value: ast.expr | None) -> bool:
+    """Is this a list or dict, written out or built by a call of Python's own."""
+    if isinstance(value, ast.Call):
+        return dotted(value.func).rpartition(".")[2] in _BUILDERS
+    return isinstance(value, _DISPLAYS)
 
 
 def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
-    container = "ModuleDict" if isinstance(value, ast.Dict | ast.DictComp) else "ModuleList"
+    named = isinstance(value, ast.Dict | ast.DictComp) or (isinstance(value, ast.Call) and dotted(value.func) != "list")
+    container = "ModuleDict" if named else "ModuleList"
     namespace = next((one for one, meaning in script.imports.items() if meaning == "torch.nn"), "torch.nn")
     from normfix.remedies.registered import can_register
 
@@ -93,37 +101,53 @@ def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
 def _layer_in(
     script: Script, methods: list[Scope], scope: Scope, name: str, value: ast.expr | None, registered: set[str]
 ) -> str:
-    """A layer with state that the container holds: written in it, or appended to it in any method."""
+    """A layer with state that the container holds: written in it, or put into it in any method."""
     if isinstance(value, ast.Name) and value.id not in registered:
         local = scope.value(value.id)
-        return _layer_in(script, [scope], scope, value.id, local, registered) if isinstance(local, Plain) else ""
-    if not isinstance(value, Plain):
+        return _layer_in(script, [scope], scope, value.id, local, registered) if _is_plain(local) else ""
+    if value is None or not _is_plain(value):
         return ""
     elements = list(_elements(value))
     # One object hidden in a list of its own is a known way to keep it out of the state dict.
     hidden = isinstance(value, ast.List) and len(elements) == 1
     if hidden and layer_kind(script, elements[0]) not in norms.NORMS:
         return ""
-    for method in methods:
-        for call in method.calls:
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "append" and dotted(call.func.value) == name:
-                elements += call.args[:1]
+    elements += [one for method in methods for one in _put_into(name, method)]
     return next((layer for one in elements if (layer := _layer(script, one))), "")
 
 
-def _elements(value: Plain) -> Iterator[ast.expr]:
-    if isinstance(value, ast.List):
+def _put_into(name: str, method: Scope) -> Iterator[ast.expr]:
+    """What a method puts into a container: `append`, `insert`, `extend`, `update`, `+=`, or under a key."""
+    for call in method.calls:
+        if isinstance(call.func, ast.Attribute) and dotted(call.func.value) == name:
+            if call.func.attr in ("append", "insert", "setdefault"):
+                yield from call.args[-1:]
+            elif call.func.attr in ("extend", "update"):
+                yield from (inner for one in call.args if _is_plain(one) for inner in _elements(one))
+    for node in walk(method.node):
+        if isinstance(node, ast.AugAssign) and dotted(node.target) == name:
+            yield from _elements(node.value)
+        elif isinstance(node, ast.Assign) and any(
+            isinstance(one, ast.Subscript) and dotted(one.value) == name for one in node.targets
+        ):
+            yield node.value
+
+
+def _elements(value: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(value, (ast.List, ast.Tuple)):
         yield from value.elts
     elif isinstance(value, ast.Dict):
         yield from value.values
-    elif isinstance(value, ast.ListComp):
+    elif isinstance(value, (ast.ListComp, ast.GeneratorExp)):
         yield value.elt
     elif isinstance(value, ast.DictComp):
         yield value.value
-    else:
-        for side in (value.left, value.right):
-            if isinstance(side, Plain):
-                yield from _elements(side)
+    elif isinstance(value, ast.Call):
+        yield from (inner for one in value.args for inner in _elements(one))
+        yield from (one.value for one in value.keywords)
+    elif isinstance(value, ast.BinOp):
+        yield from _elements(value.left)
+        yield from _elements(value.right)
 
 
 def _layer(script: Script, value: ast.expr) -> str:

@@ -52,6 +52,16 @@ def init(text: str, base: str = "nn.Module") -> str:
         pytest.param(init("self.norms = norms"), id="a parameter"),
         pytest.param(init("self.hidden = [nn.Sequential(nn.Linear(8, 8))]"), id="one module hidden on purpose"),
         pytest.param("def make():\n    return [nn.BatchNorm2d(8), nn.ReLU()]", id="a function"),
+        pytest.param(
+            init("self.a = []\nself.a.extend([nn.Linear(8, 8), nn.BatchNorm1d(8)])\nself.net = nn.Sequential(*self.a)"),
+            id="extended and unpacked",
+        ),
+        pytest.param(
+            init("self.a = {}\nself.a['n'] = nn.LayerNorm(8)\nself.m = nn.ModuleDict(self.a)"), id="a dict made a ModuleDict"
+        ),
+        pytest.param(init("self.a = nn.ModuleDict()\nself.a['n'] = nn.LayerNorm(8)"), id="a ModuleDict that grows"),
+        pytest.param(init("self.a = {}\nself.a['n'] = nn.LayerNorm"), id="a class under a key"),
+        pytest.param(init("self.a = dict(n=nn.ReLU())"), id="a dict of what has no state"),
     ],
 )  # fmt: skip
 def test_silent(text: str) -> None:
@@ -83,6 +93,13 @@ def test_silent(text: str) -> None:
             id="blocks",
         ),
         pytest.param("self.drops = [nn.Dropout(p) for p in (0.1, 0.2)]  # here", id="dropouts"),
+        pytest.param(init("self.a = []  # here\nself.a.extend([nn.Linear(8, 8), nn.BatchNorm1d(8)])"), id="extend"),
+        pytest.param(init("self.a = [nn.ReLU()]  # here\nself.a += [nn.BatchNorm1d(8)]"), id="+="),
+        pytest.param(init("self.a = []  # here\nself.a.insert(0, nn.LayerNorm(8))"), id="insert"),
+        pytest.param(init("self.a = {}  # here\nself.a['n'] = nn.LayerNorm(8)"), id="stored under a key"),
+        pytest.param(init("self.a = {}  # here\nself.a.update({'n': nn.LayerNorm(8)})"), id="update"),
+        pytest.param(init("self.a = dict(n=nn.LayerNorm(8))  # here"), id="a call of dict"),
+        pytest.param(init("self.a = list(nn.LayerNorm(8) for _ in range(n))  # here"), id="a call of list"),
     ],
 )
 def test_found(text: str) -> None:
