@@ -66,7 +66,7 @@ def _parameters(node: ast.ClassDef) -> set[str]:
 def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
     """Attributes that are given one value in a method: a container, or a name that may stand for one."""
     for name, values in scope.bound.items():
-        value = values[0] if len(values) == 1 else None
+        value = values[0] if len(values) == 1 or not any(values[1:]) else None
         if isinstance(value, ast.Name):
             value = value if _is_plain(scope.value(value.id)) else None
         if name.startswith("self.") and name.count(".") == 1 and (isinstance(value, ast.Name) or _is_plain(value)):
@@ -107,12 +107,12 @@ def _layer_in(
         return _layer_in(script, [scope], scope, value.id, local, registered) if _is_plain(local) else ""
     if value is None or not _is_plain(value):
         return ""
-    elements = list(_elements(value))
+    elements, more = list(_elements(value)), [one for method in methods for one in _put_into(name, method)]
     # One object hidden in a list of its own is a known way to keep it out of the state dict.
-    hidden = isinstance(value, ast.List) and len(elements) == 1
+    hidden = isinstance(value, ast.List) and len(elements) == 1 and not more
     if hidden and layer_kind(script, elements[0]) not in norms.NORMS:
         return ""
-    elements += [one for method in methods for one in _put_into(name, method)]
+    elements += more
     return next((layer for one in elements if (layer := _layer(script, one))), "")
 
 

@@ -57,7 +57,7 @@ def init(text: str, base: str = "nn.Module") -> str:
             id="extended and unpacked",
         ),
         pytest.param(
-            init("self.a = {}\nself.a['n'] = nn.LayerNorm(8)\nself.m = nn.ModuleDict(self.a)"), id="a dict made a ModuleDict"
+            init("self.a = {}\nself.a['n'] = nn.LayerNorm(8)\nself.m = nn.ModuleDict(self.a)"), id="made a ModuleDict"
         ),
         pytest.param(init("self.a = nn.ModuleDict()\nself.a['n'] = nn.LayerNorm(8)"), id="a ModuleDict that grows"),
         pytest.param(init("self.a = {}\nself.a['n'] = nn.LayerNorm"), id="a class under a key"),
@@ -93,13 +93,13 @@ def test_silent(text: str) -> None:
             id="blocks",
         ),
         pytest.param("self.drops = [nn.Dropout(p) for p in (0.1, 0.2)]  # here", id="dropouts"),
-        pytest.param(init("self.a = []  # here\nself.a.extend([nn.Linear(8, 8), nn.BatchNorm1d(8)])"), id="extend"),
-        pytest.param(init("self.a = [nn.ReLU()]  # here\nself.a += [nn.BatchNorm1d(8)]"), id="+="),
-        pytest.param(init("self.a = []  # here\nself.a.insert(0, nn.LayerNorm(8))"), id="insert"),
-        pytest.param(init("self.a = {}  # here\nself.a['n'] = nn.LayerNorm(8)"), id="stored under a key"),
-        pytest.param(init("self.a = {}  # here\nself.a.update({'n': nn.LayerNorm(8)})"), id="update"),
-        pytest.param(init("self.a = dict(n=nn.LayerNorm(8))  # here"), id="a call of dict"),
-        pytest.param(init("self.a = list(nn.LayerNorm(8) for _ in range(n))  # here"), id="a call of list"),
+        pytest.param("self.a = []  # here\nself.a.extend([nn.Linear(8, 8), nn.BatchNorm1d(8)])", id="extend"),
+        pytest.param("self.a = [nn.ReLU()]  # here\nself.a += [nn.BatchNorm1d(8)]", id="+="),
+        pytest.param("self.a = []  # here\nself.a.insert(0, nn.LayerNorm(8))", id="insert"),
+        pytest.param("self.a = {}  # here\nself.a['n'] = nn.LayerNorm(8)", id="stored under a key"),
+        pytest.param("self.a = {}  # here\nself.a.update({'n': nn.LayerNorm(8)})", id="update"),
+        pytest.param("self.a = dict(n=nn.LayerNorm(8))  # here", id="a call of dict"),
+        pytest.param("self.a = list(nn.LayerNorm(8) for _ in range(n))  # here", id="a call of list"),
     ],
 )
 def test_found(text: str) -> None:
