@@ -156,8 +156,8 @@ class Script:
     """The span of a node, in the columns and cells that users see."""
     graphs: list[LayerGraph] = field(default_factory=list)
     """One for each module class and each container built outside one. Built by `readers/source.py`."""
-    sibling: Callable[[str], Script | None] = field(default=lambda name: None)
-    """The script behind a dotted name, as `resolve` gives it, when a file beside this one defines that name."""
+    sibling: Callable[[str], tuple[Script, str] | None] = field(default=lambda name: None)
+    """The script in which a file beside this one defines a dotted name, as `resolve` gives it, and its name there."""
     text_beside: Callable[[str], str | None] = field(default=lambda name: None)
     """The text of that script, which need not be parsed for it."""
     _lines: list[str] | None = field(default=None, repr=False)

@@ -20,6 +20,8 @@ _PART = pattern(r"[\"'}]Norm")
 """A part of a name that is put together: `f"{kind}Norm2d"`."""
 _NORM = pattern("norm(?!al)")
 """In "BatchNorm2d" and "norm_layer", but not in "normalize" and "kaiming_normal_"."""
+_SHORT = pattern(r"(?<![A-Za-z])bn(?![a-z])|B[Nn](?![a-z])")
+"""In "make_bn", "self.bn1", "ConvBNReLU" and "ConvBn"."""
 
 
 def names_norm(text: str) -> bool:
@@ -36,7 +38,9 @@ def names_norm(text: str) -> bool:
 def says_norm(text: str) -> bool:
     """Is there anything about norms in this code, names of its own included."""
     low = text.lower()
-    return "norm" in low and _NORM.search(low) is not None
+    if "norm" in low and _NORM.search(low) is not None:
+        return True
+    return "bn" in low and _SHORT.search(text) is not None
 
 
 def depends_on_other_uses(text: str) -> bool:

@@ -79,11 +79,11 @@ class Siblings:
                     waiting.append(further)
         return list(found)
 
-    def finder(self, path: str) -> Callable[[str], Script | None]:
+    def finder(self, path: str) -> Callable[[str], tuple[Script, str] | None]:
         """What `Script.sibling` is for the file at `path`."""
         return lambda name: self._find(path, name, _DEPTH)
 
-    def _find(self, path: str, name: str, depth: int) -> Script | None:
+    def _find(self, path: str, name: str, depth: int) -> tuple[Script, str] | None:
         level, steps, last = _taken_apart(name)
         if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
             return None
@@ -93,7 +93,7 @@ class Siblings:
             if found is None:
                 continue
             if any(getattr(node, "name", "") == last for node in found.tree.body):
-                return found
+                return found, last
             meaning = found.imports.get(last)
             return self._find(candidate, meaning, depth - 1) if meaning else None
         return None

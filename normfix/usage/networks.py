@@ -123,9 +123,9 @@ def contents(script: Script, value: ast.expr | None) -> Contents:
         return Contents(True, None) if _names_batch_norm(name, core) else UNKNOWN
     if name.startswith("torch.nn."):
         return _closure(script, core)
-    other = script.sibling(name) if name else None
-    definition = _definitions(other).get(name.rpartition(".")[2]) if other is not None else None
-    return _closure(other, definition) if other is not None and definition is not None else UNKNOWN
+    other, own = script.sibling(name) or (script, "")
+    definition = _definitions(other).get(own)
+    return _closure(other, definition) if definition is not None else UNKNOWN
 
 
 def defined(script: Script, name: str) -> Contents:

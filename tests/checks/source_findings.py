@@ -44,7 +44,7 @@ def report(
     text: str,
     path: str = "m.py",
     options: Mapping[str, object] | None = None,
-    sibling: Callable[[str], Script | None] | None = None,
+    sibling: Callable[[str], tuple[Script, str] | None] | None = None,
 ) -> Report:
     """The report of one rule on a text."""
     script = scripts.read(HEADER + textwrap.dedent(text), path)

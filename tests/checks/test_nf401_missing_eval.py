@@ -92,9 +92,13 @@ def test_exports_found(text: str) -> None:
 
 def test_an_export_of_a_network_in_the_file_beside() -> None:
     beside = scripts.read("from torch import nn\n" + NET, "model.py")
-    fires(rule, f"from model import Net\nnet = Net()\n{EXPORT}  # here", sibling=lambda name: beside)
+    fires(rule, f"from model import Net\nnet = Net()\n{EXPORT}  # here", sibling=lambda name: (beside, "Net"))
     plain = scripts.read("from torch import nn\n" + PLAIN, "model.py")
-    silent(rule, f"from model import Net\nnet = Net()\nnet.load_state_dict(w)\n{EXPORT}", sibling=lambda name: plain)
+    silent(
+        rule,
+        f"from model import Net\nnet = Net()\nnet.load_state_dict(w)\n{EXPORT}",
+        sibling=lambda name: (plain, "Net"),
+    )
 
 
 def kept(*lines: str, build: str = "Net()", bases: str = "", use: str = "Tool().run(x)") -> str:

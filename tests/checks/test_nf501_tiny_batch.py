@@ -316,7 +316,7 @@ def test_managed_training(text: str) -> None:
 def test_a_network_in_the_file_beside() -> None:
     beside = scripts.read("from torch import nn\n" + NET, "model.py")
     text = "from model import Net\nloader = DataLoader(ds, 2, shuffle=True)  # here" + TRAIN
-    fires(rule, text, sibling=lambda name: beside if name == "model.Net" else None)
+    fires(rule, text, sibling=lambda name: (beside, "Net") if name == "model.Net" else None)
 
 
 def test_names_that_many_ways_lead_to_are_looked_at_once() -> None:

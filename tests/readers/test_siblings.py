@@ -13,7 +13,7 @@ FILES = {
     "broken.py": "class (:\n",
     "latin.py": b"# \xe9\nclass Net: pass\n",
     "loop.py": "from loop import Net\n",
-    "pkg/__init__.py": "from .blocks import Block\nfrom .gone import Gone\n",
+    "pkg/__init__.py": "from .blocks import Block\nfrom .gone import Gone\nfrom .blocks import make as build\n",
     "pkg/blocks.py": "class Block: pass\ndef make(): pass\n",
     "pkg/sub/__init__.py": "",
     "pkg/sub/deep.py": "",
@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(folder: Path, path: str, name: str) -> str | None:
-    script = Siblings().finder(str(folder / path))(name)
-    return Path(script.path).relative_to(folder).as_posix() if script else None
+    answer = Siblings().finder(str(folder / path))(name)
+    return f"{Path(answer[0].path).relative_to(folder).as_posix()}: {answer[1]}" if answer else None
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,15 @@ def test_not_found(folder: Path, path: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "name", "expected"),
     [
-        pytest.param("train.py", "model.Net", "model.py", id="beside it"),
-        pytest.param("train.py", "pkg.blocks.make", "pkg/blocks.py", id="in a package"),
-        pytest.param("train.py", "pkg.Block", "pkg/blocks.py", id="re-exported"),
-        pytest.param("pkg/sub/deep.py", "..blocks.Block", "pkg/blocks.py", id="relative, one up"),
-        pytest.param("pkg/sub/deep.py", "..Block", "pkg/blocks.py", id="relative and re-exported"),
-        pytest.param("pkg/sub/deep.py", "pkg.blocks.Block", "pkg/blocks.py", id="absolute from inside the package"),
+        pytest.param("train.py", "model.Net", "model.py: Net", id="beside it"),
+        pytest.param("train.py", "pkg.blocks.make", "pkg/blocks.py: make", id="in a package"),
+        pytest.param("train.py", "pkg.Block", "pkg/blocks.py: Block", id="re-exported"),
+        pytest.param("train.py", "pkg.build", "pkg/blocks.py: make", id="re-exported under another name"),
+        pytest.param("pkg/sub/deep.py", "..blocks.Block", "pkg/blocks.py: Block", id="relative, one up"),
+        pytest.param("pkg/sub/deep.py", "..Block", "pkg/blocks.py: Block", id="relative and re-exported"),
+        pytest.param(
+            "pkg/sub/deep.py", "pkg.blocks.Block", "pkg/blocks.py: Block", id="absolute from inside the package"
+        ),
     ],
 )
 def test_found(folder: Path, path: str, name: str, expected: str) -> None:
@@ -69,7 +72,8 @@ def test_found(folder: Path, path: str, name: str, expected: str) -> None:
 def test_a_file_is_read_once_and_its_path_is_recorded(folder: Path) -> None:
     siblings = Siblings()
     script = siblings.attach(scripts.read("from model import Net\n", str(folder / "train.py")))
-    assert script.sibling("model.Net") is script.sibling("model.Net") is not None
+    first, second = script.sibling("model.Net"), script.sibling("model.Net")
+    assert first is not None and second is not None and first[0] is second[0]
     assert siblings.used(str(folder / "train.py")) == [str(folder / "model.py")]
 
 
@@ -78,4 +82,5 @@ def test_only_the_latest_stay_in_memory(folder: Path) -> None:
     find = siblings.finder(str(folder / "train.py"))
     first = find("model.Net")
     find("pkg.blocks.make")
-    assert find("model.Net") is not first
+    second = find("model.Net")
+    assert first is not None and second is not None and first[0] is not second[0]

@@ -317,6 +317,64 @@ REDUNDANT = {
         ),
         {"self.conv"},
     ),
+    "a ModuleDict that grows under keys": (
+        net(
+            "self.d = nn.ModuleDict()\nself.d['c'] = nn.Conv2d(3, 8, 3)\nself.d['n'] = nn.BatchNorm2d(8)",
+            "return self.d['n'](self.d['c'](x))",
+        ),
+        {"self.d[0]"},
+    ),
+    "a ModuleDict of a call of dict": (
+        net(
+            "self.d = nn.ModuleDict(dict(c=nn.Conv2d(3, 8, 3), n=nn.BatchNorm2d(8)))",
+            "return self.d['n'](self.d['c'](x))",
+        ),
+        {"self.d[0]"},
+    ),
+    "a ModuleList that grows by += and insert": (
+        net(
+            "self.l = nn.ModuleList()\nself.l += [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)]\nself.l.insert(0, nn.ReLU())",
+            "for one in self.l:\n    x = one(x)\nreturn x",
+        ),
+        {"self.l[0]"},
+    ),
+    "a class that % and format name": (
+        net(
+            "self.c = nn.Conv2d(3, 8, 3)\nself.n = getattr(nn, 'BatchNorm%dd' % 2)(8)\n"
+            "self.d = nn.Conv2d(3, 8, 3)\nself.m = getattr(nn, 'BatchNorm{}d'.format(2))(8)",
+            "return self.m(self.d(self.n(self.c(x)).relu()))",
+        ),
+        {"self.c", "self.d"},
+    ),
+    "a class out of a table": (
+        "def norm(width, kind='bn'):\n    return {'bn': nn.BatchNorm2d, 'in': nn.InstanceNorm2d}[kind](width)\n"
+        + net("self.c = nn.Conv2d(3, 8, 3)\nself.n = norm(8)", "return self.n(self.c(x))"),
+        {"self.c"},
+    ),
+    "norms that map builds": (
+        net(
+            "self.cs = nn.ModuleList(nn.Conv1d(a, b, 3) for a, b in zip(dims, dims[1:]))\n"
+            "self.ns = nn.ModuleList(map(nn.BatchNorm1d, dims[1:]))",
+            "for c, n in zip(self.cs, self.ns):\n    x = F.relu(n(c(x)))\nreturn x",
+            ", dims",
+        ),
+        {"self.cs[0]"},
+    ),
+    "a generator that yields layers": (
+        net("self.net = nn.Sequential(*self.layers(8))", "return self.net(x)")
+        + "    @staticmethod\n    def layers(width):\n        yield nn.Conv2d(3, width, 3)\n"
+        "        yield nn.BatchNorm2d(width)\n",
+        {"self.net[0]"},
+    ),
+    "a class method that builds": (
+        net("self.net = self.make(8)", "return self.net(x)") + "    @classmethod\n    def make(cls, width):\n"
+        "        return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))\n",
+        {"self.net[0]"},
+    ),
+    "a handler that raises": (
+        net(CONV_BN, "try:\n    x = self.conv(x)\nexcept RuntimeError as error:\n    raise error\nreturn self.bn(x)"),
+        {"self.conv"},
+    ),
 }
 
 
@@ -531,6 +589,15 @@ def test_a_block_of_a_file_beside_is_followed_but_its_layers_are_not_judged(tmp_
     conv = next(layer for layer in graph.layers if layer.owner == "Block" and layer.kind == "Conv2d")
     with pytest.raises(Undecided, match="may be used elsewhere"):
         graph.calls_of(conv)
+
+
+def test_a_class_that_says_bn_only_and_a_helper_that_a_package_renames(tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("from .b1 import make_norm as make_bn\n")
+    (tmp_path / "pkg" / "b1.py").write_text(HEAD + "def make_norm(width):\n    return nn.BatchNorm2d(width)\n")
+    block = net("self.c = nn.Conv2d(3, 8, 3)\nself.bn = make_bn(8)", "return self.bn(self.c(x))")
+    graph = _beside(tmp_path, "from pkg import make_bn\n" + block)
+    assert redundant([graph]) == {"self.c"}
 
 
 def test_a_name_that_no_file_beside_defines_is_unknown(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from normfix.readers.interpreter.scopes import lookup, present
 from normfix.readers.interpreter.values import (
     MISSING,
     MODULES,
+    Arguments,
     Bound,
     Choice,
     Class,
@@ -25,6 +26,8 @@ from normfix.readers.interpreter.values import (
     Items,
     Member,
     Method,
+    Partial,
+    Passed,
     Scope,
     Submodule,
     Super,
@@ -151,8 +154,13 @@ def _method(run: Run, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Class,
     if marks & {"property", "cached_property", "lazy_property"}:
         return functions.run_function(run, function, calls.NOTHING, node, owner)
     if "classmethod" in marks:
-        return Unknown("it is a method of the class")
+        return _of_the_class(function, owner.cls)
     return Bound(function, owner)
+
+
+def _of_the_class(function: Function, cls: Class) -> Partial:
+    """A class method, with the class that it is given."""
+    return Partial(function, Arguments([Passed(cls, None, 0, function.scope)], {}))
 
 
 def _last(decorator: ast.expr) -> str:
@@ -241,6 +249,8 @@ def _of_class(run: Run, value: Class, name: str) -> Value:
         found = member(home, name)
         if isinstance(found, FUNCTIONS):
             marks = {_last(decorator) for decorator in found.decorator_list}
+            if "classmethod" in marks:
+                return _of_the_class(Function(found, home.scope, home), value)
             return Function(found, home.scope, home) if "staticmethod" in marks else Method(value, name)
         if found is not None:
             return expressions.evaluate(run, found, home.scope)

@@ -59,6 +59,8 @@ def invoke(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scop
         return _zip(run, given, node, scope)
     if name == "enumerate" and first is not None:
         return _enumerate(displays.iterated(run, first, node, scope), arguments.get(1, "start") or Constant(0))
+    if name == "map" and len(given) == 2:
+        return displays.mapped(run, given[0], given[1], node, scope)
     if name == "dict":
         return _dict(run, first, arguments)
     if name in ("getattr", "setattr"):

@@ -124,7 +124,7 @@ def _invoke_function(run: Run, callee: Function, arguments: Arguments, node: ast
     start = len(run.graph.layers)
     result = functions.run_function(run, callee, arguments, node)
     if callee.scope.parent is None and not _lends(run, callee, result, start, node, scope):
-        run.disown(callee.node, start)
+        run.disown(callee.home.node if callee.home is not None else callee.node, start)
     return _followed(run, result, arguments, node, scope)
 
 

@@ -92,6 +92,28 @@ def add(run: Run, container: Container, value: Value, name: object = None) -> No
             one.handed = True
 
 
+def extend(run: Run, container: Container, more: Items) -> None:
+    """Put several layers at the end."""
+    run.touch(container.items)
+    for index, one in enumerate(flat(more.content), len(container.items.content)):
+        calls.christen(one, f"{container.name or container.kind}[{index}]")
+    container.items.content += more.content
+    container.items.leaked = container.items.leaked or more.leaked
+    adopt(container)
+
+
+def insert(run: Run, container: Container, arguments: Arguments) -> bool:
+    """Put a layer at a place that is known; False where it is not."""
+    place, value, plain = arguments.get(0, "index"), arguments.get(1, "module"), container.items.plain()
+    if value is None or plain is None or not isinstance(place, Constant) or not isinstance(place.value, int):
+        return False
+    run.touch(container.items)
+    calls.christen(value, f"{container.name or container.kind}[{place.value}]")
+    container.items.content.insert(place.value, value)
+    adopt(container)
+    return True
+
+
 def run_sequential(run: Run, container: Container, value: Value, node: ast.AST, scope: Scope) -> Value:
     """The result of calling a Sequential."""
     container.called = True

@@ -73,6 +73,7 @@ def statements_by_type() -> Mapping[type[ast.stmt], Callable[..., int]]:
         ast.With: statements.with_,
         ast.AsyncWith: statements.with_,
         ast.Try: statements.try_,
+        getattr(ast, "TryStar", ast.Try): statements.try_,
         ast.Match: statements.match,
         ast.FunctionDef: statements.define,
         ast.AsyncFunctionDef: statements.define,

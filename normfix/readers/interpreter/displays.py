@@ -9,6 +9,7 @@ from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import (
     expressions,
     iteration,
+    modules,
     subscripts,
     targets,
 )
@@ -114,6 +115,20 @@ def comprehension_(run: Run, node: ast.ListComp | ast.GeneratorExp | ast.SetComp
         return NORMAL
 
     _generate(run, node.generators, inner, add)
+    return found
+
+
+def mapped(run: Run, function: Value, values: Value, node: ast.AST, scope: Scope) -> Value:
+    """`map(function, values)`."""
+    found = Items([], "generated")
+
+    def add(value: Value) -> int:
+        made = modules.call_module(run, function, [value], node, scope)
+        run.touch(found)
+        found.content.append(made)
+        return NORMAL
+
+    iteration.each(run, iterated(run, values, node, scope), add, lambda name: False)
     return found
 
 

@@ -8,7 +8,9 @@ from normfix.graph import Unknown
 from normfix.readers.interpreter import (
     attributes,
     branches,
+    calls,
     dispatch,
+    displays,
     targets,
 )
 from normfix.readers.interpreter.joining import join
@@ -19,6 +21,7 @@ from normfix.readers.interpreter.values import (
     Constant,
     Function,
     Instance,
+    Items,
     Scope,
     Value,
 )
@@ -110,5 +113,20 @@ def starred(run: Run, node: ast.Starred, scope: Scope) -> Value:
 
 def yielded(run: Run, node: ast.Yield | ast.YieldFrom | ast.Await, scope: Scope) -> Value:
     value = evaluate(run, node.value, scope) if node.value is not None else Constant(None)
-    run.escape(value, Unknown("it is yielded"))
+    yields = _yields(scope) if not isinstance(node, ast.Await) else None
+    if yields is None:
+        run.escape(value, Unknown("it is yielded"))
+    elif isinstance(node, ast.YieldFrom):
+        calls.extend(run, yields, displays.iterated(run, value, node, scope))
+    else:
+        run.touch(yields)
+        yields.content.append(value)
     return Unknown("it comes from outside")
+
+
+def _yields(scope: Scope) -> Items | None:
+    """What the generator around yields, where it is followed."""
+    at: Scope | None = scope
+    while at is not None and at.function is None:
+        at = at.parent
+    return at.yields if at is not None else None

@@ -44,12 +44,15 @@ def run_function(
         return abandon(run, arguments, Unknown("its arguments do not fit its parameters"), function, receiver)
     run.stack.append(body)
     run.visited.add(body)
+    scope.yields = Items([], "generated") if run.is_generator(body) else None
     try:
         if isinstance(body, ast.Lambda):
             return expressions.evaluate(run, body.body, scope)
         flags = statements.execute(run, body.body, scope)
     finally:
         run.stack.pop()
+    if scope.yields is not None:
+        return scope.yields
     if flags & NORMAL:
         scope.returns.append(NONE)
     return join(scope.returns) if scope.returns else Unknown("it never returns")

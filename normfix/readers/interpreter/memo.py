@@ -8,7 +8,7 @@ from normfix.graph import Site
 from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.scopes import collect_local, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
-from normfix.script import FUNCTIONS, Script, children
+from normfix.script import FUNCTIONS, Script, children, walk
 
 
 class Memo:
@@ -23,6 +23,7 @@ class Memo:
         self._blocks: dict[tuple[int, str], Class | Function | None] = {}
         self._rounds: dict[Loop, Rounds] = {}
         self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
+        self._generators: dict[ast.AST, bool] = {}
         self._sites: dict[ast.AST, Site] = {}
         self._texts: dict[ast.AST, str] = {}
 
@@ -43,9 +44,8 @@ class Memo:
     def block_beside(self, script: Script, name: str) -> Class | Function | None:
         key = (id(script), name)
         if key not in self._blocks:
-            beside = script.sibling(name)
-            known = beside is not None and beside is not script
-            found = self.module_of(beside).content.get(name.rpartition(".")[2]) if beside and known else None
+            beside, own = script.sibling(name) or (script, "")
+            found = self.module_of(beside).content.get(own) if beside is not script else None
             self._blocks[key] = found if isinstance(found, (Class, Function)) else None
         return self._blocks[key]
 
@@ -53,6 +53,11 @@ class Memo:
         if function not in self._attributes:
             self._attributes[function] = _attributes(function)
         return self._attributes[function]
+
+    def is_generator(self, function: ast.AST) -> bool:
+        if function not in self._generators:
+            self._generators[function] = any(type(node) in (ast.Yield, ast.YieldFrom) for node in walk(function))
+        return self._generators[function]
 
     def site(self, node: ast.AST, scope: Scope) -> Site:
         """Where a node stands that is read in this scope: a block is followed in every class that uses it."""

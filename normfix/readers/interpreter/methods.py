@@ -14,6 +14,7 @@ from normfix.readers.interpreter import (
     functions,
     modules,
     operations,
+    operators,
     subscripts,
 )
 from normfix.readers.interpreter.joining import flat, join, tensors
@@ -69,8 +70,18 @@ def invoke(run: Run, method: Method, arguments: Arguments, node: ast.AST, scope:
             run.escape(value, Unknown(f"it is passed to `{name}`"))
         return Unknown("it is the result of a method that is not followed")
     if isinstance(receiver, Constant):
-        return Unknown("it is a computed value")
+        return _of_constant(receiver, name, arguments)
     return modules.mystery(run, f"the method `{name}` is not followed", arguments, node, scope)
+
+
+def _of_constant(receiver: Constant, name: str, arguments: Arguments) -> Value:
+    given = [one.value for one in arguments.values() if isinstance(one, Constant)]
+    if isinstance(receiver.value, str) and len(receiver.value) < 200:
+        if name in ("lower", "upper", "strip", "title", "capitalize") and not given:
+            return Constant(getattr(receiver.value, name)())
+        if name == "format" and len(given) == sum(1 for _ in arguments.values()) and not arguments.keywords:
+            return operators.formatted(receiver.value, given)
+    return Unknown("it is a computed value")
 
 
 def _of_tensor(run: Run, receiver: Call, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
@@ -164,13 +175,8 @@ def _of_container(
     if name == "append" and first is not None:
         containers.add(run, container, first)
         return container
-    if name in ("extend",) and first is not None:
-        more = displays.iterated(run, first, node, scope)
-        for part in more.content:
-            run.touch(container.items)
-            container.items.content.append(part)
-        containers.adopt(container)
-        container.items.leaked = container.items.leaked or more.leaked
+    if name == "extend" and first is not None:
+        containers.extend(run, container, displays.iterated(run, first, node, scope))
         return container
     if name in ("add_module", "register_module"):
         _add_module(run, container, arguments)
@@ -180,6 +186,8 @@ def _of_container(
     if name == "update" and isinstance(first, Table):
         for key, value in first.content.items():
             containers.add(run, container, value, key)
+        return NONE
+    if name == "insert" and containers.insert(run, container, arguments):
         return NONE
     if name in ("insert", "pop", "clear", "__setitem__", "__delitem__"):
         calls.unsettle(run, container, Unknown(f"`{name}` changes the container"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Unknown
@@ -36,6 +37,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[..., object]] = {
 
 
 _BIGGEST = 1 << 40
+_UNREAD = Unknown("it is a computed string")
 
 
 def binary(run: Run, node: ast.BinOp, scope: Scope) -> Value:
@@ -50,6 +52,9 @@ def operate(run: Run, op: ast.operator, left: Value, right: Value, node: ast.AST
         return _tensor_operation(run, OPERATORS[type(op).__name__], [left, right], node, scope)
     if isinstance(left, Constant) and isinstance(right, Constant):
         return _arithmetic(op, left.value, right.value)
+    if isinstance(op, ast.Mod) and isinstance(left, Constant) and isinstance(right, Items):
+        parts = [one.value for one in right.plain() or () if isinstance(one, Constant)]
+        return _arithmetic(op, left.value, tuple(parts) if len(parts) == len(right.content) else None)
     if isinstance(left, Items) and isinstance(right, Items) and isinstance(op, ast.Add):
         added = Items(compressed([*left.content, *right.content]), left.kind)
         added.leaked = left.leaked or right.leaked
@@ -69,6 +74,8 @@ def _arithmetic(op: ast.operator, left: object, right: object) -> Value:
     numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
     if isinstance(op, ast.Pow) and isinstance(left, (int, float)) and isinstance(right, (int, float)):
         compute = operator.pow if abs(left) < 1024 and abs(right) < 16 else None
+    if isinstance(op, ast.Mod) and isinstance(left, str):
+        return _filled(left, right)
     if compute is None or not (numbers or (isinstance(left, str) and isinstance(right, str) and len(left) < 200)):
         return Unknown("it is not plain arithmetic")
     try:
@@ -78,6 +85,23 @@ def _arithmetic(op: ast.operator, left: object, right: object) -> Value:
     if isinstance(value, complex) or (isinstance(value, (int, float)) and abs(value) > _BIGGEST):
         return Unknown("its value is out of range")
     return Constant(value)
+
+
+def _filled(text: str, value: object) -> Value:
+    """`"BatchNorm%dd" % 2`."""
+    values = value if isinstance(value, tuple) else (value,)
+    return formatted(re.sub("%[sdi]", "{}", text), values) if "{" not in text and "%%" not in text else _UNREAD
+
+
+def formatted(text: str, values: Sequence[object]) -> Value:
+    """A text with its fields, which hold nothing but a place, filled in."""
+    plain = all(isinstance(one, (int, str)) for one in values)
+    if not plain or re.sub("{[0-9]?}", "", text).strip("{}") != re.sub("{[0-9]?}", "", text):
+        return _UNREAD
+    try:
+        return Constant(text.format(*values))
+    except (IndexError, ValueError):
+        return _UNREAD
 
 
 def _tensor_operation(run: Run, kind: str, values: Sequence[Value], node: ast.AST, scope: Scope) -> Call:

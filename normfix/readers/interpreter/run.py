@@ -88,6 +88,10 @@ class Run:
         """What one round of a loop sets and reads."""
         return self._memo.rounds(loop)
 
+    def is_generator(self, function: ast.AST) -> bool:
+        """Does a function yield."""
+        return self._memo.is_generator(function)
+
     def is_read(self, definition: ast.AST) -> bool:
         """Has this class or function a graph of its own."""
         return definition in self._memo.read

@@ -138,7 +138,9 @@ def try_(run: Run, statement: ast.Try, scope: Scope) -> int:
 
 
 def _handler(run: Run, statement: ast.Try, handler: ast.ExceptHandler, scope: Scope) -> int:
-    """The handler runs after a part of the body."""
+    """The handler runs after a part of the body. Of one that raises, nothing is left."""
+    if isinstance(handler.body[-1], ast.Raise):
+        return 0
     run.fork([lambda: execute(run, statement.body, scope) | NORMAL, lambda: NORMAL])
     return execute(run, handler.body, scope)
 

@@ -9,6 +9,7 @@ from normfix.graph import Argument, Call, Unknown
 from normfix.readers.interpreter import (
     attributes,
     calls,
+    containers,
     displays,
     expressions,
     operators,
@@ -19,6 +20,7 @@ from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
     Choice,
     Constant,
+    Container,
     Items,
     Repeat,
     Scope,
@@ -109,6 +111,8 @@ def _store(run: Run, target: ast.Subscript, value: Value, scope: Scope) -> None:
     elif isinstance(owner, Table) and isinstance(index, Constant) and isinstance(index.value, (str, int)):
         run.touch(owner)
         owner.content[index.value] = value
+    elif isinstance(owner, Container) and _is_new(owner, index):
+        calls.append(run, owner, value, index.value)  # type: ignore[union-attr]  # it is a constant, as just tested
     elif isinstance(owner, Items) and (place := _place_in(owner, index)) is not None:
         run.touch(owner)
         owner.content[place] = value
@@ -119,6 +123,16 @@ def _store(run: Run, target: ast.Subscript, value: Value, scope: Scope) -> None:
             run.escape(owner, why)
         elif not isinstance(owner, Unknown):
             calls.unsettle(run, owner, why)
+
+
+def _is_new(container: Container, index: Value) -> bool:
+    """Does a ModuleDict have no layer under this key yet."""
+    return (
+        container.kind == "ModuleDict"
+        and isinstance(index, Constant)
+        and isinstance(index.value, str)
+        and index.value not in container.table.content
+    )
 
 
 def _place_in(items: Items, index: Value) -> int | None:
@@ -148,6 +162,9 @@ def augmented(run: Run, statement: ast.AugAssign, scope: Scope) -> int:
     value = expressions.evaluate(run, statement.value, scope)
     if isinstance(old, Items) and old.kind != "tuple" and isinstance(statement.op, ast.Add):
         calls.extend(run, old, displays.iterated(run, value, statement.value, scope))
+        return NORMAL
+    if isinstance(old, Container) and isinstance(statement.op, ast.Add):
+        containers.extend(run, old, displays.iterated(run, value, statement.value, scope))
         return NORMAL
     new = operators.operate(run, statement.op, old, value, statement, scope)
     if isinstance(new, Call) and isinstance(old, (Call, Choice)):

@@ -75,7 +75,7 @@ class Table:
 class Scope:
     """The names of one function, comprehension or module."""
 
-    __slots__ = ("content", "function", "outer", "owner", "parent", "receiver", "returns", "script")
+    __slots__ = ("content", "function", "outer", "owner", "parent", "receiver", "returns", "script", "yields")
 
     def __init__(self, parent: Scope | None, script: Script, owner: str = "") -> None:
         self.content: dict[str, Value] = {}
@@ -85,6 +85,8 @@ class Scope:
         self.function: Function | None = None
         self.receiver: Instance | None = None
         self.returns: list[Value] = []
+        self.yields: Items | None = None
+        """What a generator that is run yields."""
         self.outer: set[str] = set()
         """Names that are declared global or nonlocal."""
 
