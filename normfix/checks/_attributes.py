@@ -3,7 +3,8 @@
 import ast
 
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import BATCH_NORMS, contents, layer_kind
+from normfix.usage.networks import BATCH_NORMS, layer_kind
+from normfix.usage.parts import holding
 from normfix.usage.steps import Scope, dotted, scopes
 
 
@@ -22,7 +23,7 @@ def _holds_batch_norm(script: Script, scope: Scope, value: ast.expr | None) -> b
         return False
     if layer_kind(script, value) in BATCH_NORMS:
         return True
-    known = contents(script, value)
+    known = holding(script, scope, value)
     if known.batch_norm:
         return not known.frozen
     unpacked = [one.value for one in value.args if isinstance(one, ast.Starred)]

@@ -41,8 +41,11 @@ def wrapped_before(script: Script, scope: Scope, value: ast.expr, call: ast.Call
     if not name:
         return None
     faces = aliases(scope, name)
+    made = [base(one) for face in faces for one in scope.bound.get(face, ()) if one is not None]
     for other in reversed(scope.calls):
-        if position(other) >= position(call) or not other.args or subject(other.args[0]) not in faces:
+        if position(other) >= position(call) or not other.args:
+            continue
+        if subject(other.args[0]) not in faces and not any(other is one for one in made):
             continue
         reached = not exclusive(script, other, call) and not _bound_again(scope, name, other, call)
         if wrapper(script, other) and reached:

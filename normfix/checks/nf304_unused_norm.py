@@ -43,7 +43,28 @@ def _is_mentioned(layer: Layer, script: Script) -> bool:
     owner, _, name = layer.name.rpartition(".")
     if owner != "self" or not name.isidentifier():
         return True
+    related = _related(script, layer.owner)
     for node in script.of_type(ast.Attribute):
-        if node.attr in WALKS or (node.attr == name and not isinstance(node.ctx, ast.Store)):
+        if node.attr in WALKS:
+            return True
+        if node.attr == name and not isinstance(node.ctx, ast.Store) and not _is_of_another(script, node, related):
             return True
     return any(node.value == name for node in script.of_type(ast.Constant))
+
+
+def _is_of_another(script: Script, node: ast.Attribute, related: set[str]) -> bool:
+    """Is this `self.name` in a class that has nothing to do with the one which builds the norm."""
+    owner = script.class_of(node) if isinstance(node.value, ast.Name) and node.value.id == "self" else None
+    return owner is not None and owner.name not in related
+
+
+def _related(script: Script, name: str) -> set[str]:
+    """The class of this name, what it derives from, and what derives from it or from those, within the file."""
+    found, size = {name}, 0
+    while len(found) != size:
+        size = len(found)
+        for owner in script.of_type(ast.ClassDef):
+            bases = {script.resolve(one).rpartition(".")[2] for one in owner.bases}
+            if owner.name in found or bases & found:
+                found |= {owner.name, *bases} - {"Module", "object"}
+    return found

@@ -7,9 +7,9 @@ from normfix.checks._feeding import FEEDING, trained_network
 from normfix.checks._loaders import Loader, batch_size, integer, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.usage.networks import network_of
-from normfix.usage.steps import dotted, scope_of
+from normfix.usage.steps import Scope, dotted, scope_of
 
 RULE = Rule("NF502", "ragged-last-batch", Severity.ERROR, readers=SOURCE, settings=("sure", "broad"))
 MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint arange".split())
@@ -60,9 +60,28 @@ def _last(script: Script, loader: Loader) -> tuple[int, int] | None:
     return (size[0], count) if size is not None and count is not None and size[0] > 1 else None
 
 
+def _split(script: Script, scope: Scope, name: str) -> ast.expr | None:
+    """The length that `train, val = random_split(data, [800, 200])` gives to this name."""
+    found: list[ast.expr] = []
+    for home in (scope.node, script.tree):
+        for node in (one for one in walk(home) if isinstance(one, ast.Assign) and isinstance(one.value, ast.Call)):
+            target, call = node.targets[0], node.value
+            lengths = call.args[1] if isinstance(call, ast.Call) and len(call.args) > 1 else None
+            if not isinstance(target, ast.Tuple) or not isinstance(lengths, (ast.List, ast.Tuple)):
+                continue
+            names = [dotted(one) for one in target.elts]
+            if name in names and script.resolve(call.func).endswith("random_split"):  # type: ignore[attr-defined]
+                found += [lengths.elts[names.index(name)]] if len(lengths.elts) == len(names) else []
+        if found:
+            break
+    return found[0] if len(found) == 1 else None
+
+
 def _length(script: Script, node: ast.AST, value: ast.expr, depth: int) -> int | None:
     """The number of samples of a data set that is made here of literal size."""
     scope = scope_of(script, node)
+    if isinstance(value, ast.Name) and depth and (part := _split(script, scope, value.id)) is not None:
+        return integer(script, scope, part)
     if isinstance(value, ast.Name) and depth:
         known = network_of(script, node, value.id)
         return _length(script, node, known, depth - 1) if known is not None else None

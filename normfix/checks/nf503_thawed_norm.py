@@ -10,14 +10,17 @@ from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.flow import aliases
-from normfix.usage.networks import contents, is_module_class, is_unit_test
+from normfix.usage.networks import is_module_class, is_unit_test
+from normfix.usage.parts import holding
 from normfix.usage.steps import Scope, dotted, scope_of, scopes, subject, switch
 
 RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"
 SECOND = pattern(r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg")
 """Names of networks that are frozen beside the one that is trained, or that take turns with it."""
-SETS = pattern(r"\.\s*requires_grad(?:_|\s*=[^=])")
+SETS = pattern(r"\.\s*requires_grad(?:_|\s*=[^=])|[\"']requires_grad[\"']\s*,")
+HEADS = frozenset("fc head heads classifier last_linear linear output out logits decoder projection proj".split())
+"""Parts of a network behind its last batch norm, by the names that their parameters begin with."""
 ELSEWHERE = ("FrozenBatchNorm", "freeze_bn", "freeze_batch", "track_running_stats", "adabn", "lora", "adapter", "peft")
 
 
@@ -44,7 +47,7 @@ def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
             )
 
 
-def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.Call, str]]:
+def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr, str]]:
     """Each place where all parameters of a network get this `requires_grad`, with the name of the network."""
     for call in script.of_type(ast.Call):
         if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":
@@ -54,17 +57,46 @@ def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.Call
                 yield call, subject(call.func.value)
     for loop in script.of_type(ast.For):
         name = _network_of_loop(loop)
-        if name and any(_sets(statement, value) for statement in loop.body):
-            yield loop, name
+        if name and any(_sets(one, value) for statement in loop.body for one in _for_all_but_heads(statement)):
+            yield loop, _whole(script, loop, name)
+    for listed in script.of_type(ast.ListComp):
+        first, *others = listed.generators
+        name = _network_of_loop(first)
+        if name and not others and not first.ifs and _sets_one(listed.elt, value):
+            yield listed, name
+
+
+def _for_all_but_heads(statement: ast.stmt) -> list[ast.stmt]:
+    """The statements that run for every parameter, or for every one whose name does not say that it is of a head."""
+    if not isinstance(statement, ast.If):
+        return [statement]
+    words = [one.value for one in walk(statement.test) if isinstance(one, ast.Constant)]
+    negative = isinstance(statement.test, ast.UnaryOp) or (
+        isinstance(statement.test, ast.Compare) and isinstance(statement.test.ops[0], ast.NotIn)
+    )
+    heads = [str(one).strip(".").lower() for one in words]
+    return statement.body if negative and heads and HEADS.issuperset(heads) else []
+
+
+def _whole(script: Script, loop: ast.For, name: str) -> str:
+    """The network of `for part in net.children(): for p in part.parameters()`; else the name itself."""
+    outer = next(script.ancestors(loop, ast.stmt), None)
+    if isinstance(outer, ast.For) and dotted(outer.target) == name and isinstance(outer.iter, ast.Call):
+        function = outer.iter.func
+        if isinstance(function, ast.Attribute) and function.attr in ("children", "modules") and not outer.iter.args:
+            return subject(function.value) or name
+    return name
 
 
 def _is_parameter(script: Script, call: ast.Call) -> bool:
     """Is the subject the variable of a loop over parameters, rather than a network."""
     name = subject(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    return any(name in {dotted(node) for node in walk(loop.target)} for loop in script.ancestors(call, ast.For))
+    loops = [one.target for one in script.ancestors(call, ast.For)]
+    loops += [one.target for listed in script.ancestors(call, ast.ListComp) for one in listed.generators]
+    return any(name in {dotted(node) for node in walk(target)} for target in loops)
 
 
-def _network_of_loop(loop: ast.For) -> str:
+def _network_of_loop(loop: ast.For | ast.comprehension) -> str:
     """The `net` of `for p in net.parameters()`, `for name, p in net.named_parameters()`."""
     values = loop.iter
     if not isinstance(values, ast.Call) or not isinstance(values.func, ast.Attribute) or values.args:
@@ -81,22 +113,29 @@ def _sets(statement: ast.stmt, value: bool) -> bool:
             and target.attr == "requires_grad"
             and (getattr(statement.value, "value", None) is value)
         )
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        call = statement.value
-        given = [getattr(one, "value", None) for one in call.args] or [True]
-        return isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_" and given == [value]
-    return False
+    return isinstance(statement, ast.Expr) and _sets_one(statement.value, value)
+
+
+def _sets_one(call: ast.expr, value: bool) -> bool:
+    """Is this `p.requires_grad_(value)`, or `setattr(p, "requires_grad", value)`."""
+    if not isinstance(call, ast.Call):
+        return False
+    given = [getattr(one, "value", None) for one in (*call.args, *(one.value for one in call.keywords))]
+    if dotted(call.func) == "setattr":
+        return given[1:] == ["requires_grad", value]
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_" and (given or [True]) == [value]
 
 
 def _holds_batch_norm(script: Script, scope: Scope, name: str) -> bool:
-    values = [value for face in aliases(scope, name) for value in scope.bound.get(face, ())]
+    values = [(scope, value) for face in aliases(scope, name) for value in scope.bound.get(face, ())]
     owner = script.class_of(scope.node)
     if not values and name.startswith("self.") and owner is not None:
         methods = [scopes(script)[one] for one in owner.body if isinstance(one, FUNCTIONS)]
-        values = [value for method in methods for value in method.bound.get(name, ())]
+        values = [(method, value) for method in methods for value in method.bound.get(name, ())]
     if not values and name not in scope.parameters():
-        values = list(scopes(script)[script.tree].bound.get(name, ()))
-    known = [contents(script, value) for value in values if value is not None]
+        top = scopes(script)[script.tree]
+        values = [(top, value) for value in top.bound.get(name, ())]
+    known = [holding(script, home, value) for home, value in values if value is not None]
     return any(one.batch_norm for one in known) and not any(one.frozen for one in known)
 
 

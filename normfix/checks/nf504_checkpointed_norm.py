@@ -14,7 +14,8 @@ from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.networks import contents, is_torch_class, is_unit_test
+from normfix.usage.networks import is_torch_class, is_unit_test
+from normfix.usage.parts import holding
 from normfix.usage.steps import calls_of, dotted, functions, scope_of
 
 RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIVE | {"state"})
@@ -130,12 +131,15 @@ def _normed_part(script: Script, node: ast.Call, target: ast.expr) -> str:
             held = {dotted(one) for one in walk(loop.iter)}
             if name in {dotted(one) for one in walk(loop.target)} and held & normed:
                 return sorted(held & normed)[0]
-        value = scope_of(script, node).value(name)
-        if value is not None and contents(script, value).batch_norm:
+        scope = scope_of(script, node)
+        value = scope.value(name)
+        if value is not None and holding(script, scope, value).batch_norm:
             return name
     body = _body(script, node, target)
-    used = {dotted(one.func) for part in body for one in walk(part) if isinstance(one, ast.Call)}
-    return next((one for one in sorted(normed) if one in used), "")
+    used = {dotted(one.func) for part in body for one in walk(part) if isinstance(one, ast.Call)} - {""}
+    scope = scope_of(script, node)
+    local = {one for one in used if "." not in one and holding(script, scope, scope.value(one)).batch_norm}
+    return next((one for one in sorted(normed | local) if one in used), "")
 
 
 def _body(script: Script, node: ast.Call, target: ast.expr) -> list[ast.AST]:

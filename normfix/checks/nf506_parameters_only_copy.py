@@ -9,7 +9,7 @@ from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.flow import callee
-from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, contents, network_of
+from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, classes, contents, network_of
 from normfix.usage.steps import calls_of, dotted, scope_of, scopes, subject
 
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
@@ -30,7 +30,7 @@ def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     written = _written(node, models)
     if not written or _sees_to_buffers(script, node, models):
         return
-    if any(word in script.text.lower() for word in SELF_UPDATING):
+    if any(word in _around(script, node).lower() for word in SELF_UPDATING):
         raise Undecided("this copy may run in training mode, and so keep running statistics of its own")
     source = next(one for one in models if one != written) if len(set(models)) == 2 else models[0]
     if _has_batch_norm(script, node, models):
@@ -43,6 +43,12 @@ def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
             remedy=InsertStatement(script.site(node), copy, after=True) if copy else None,
             safety=Safety.UNSAFE if copy else Safety.DISPLAY,
         )
+
+
+def _around(script: Script, loop: ast.For) -> str:
+    """The text of the class that a loop stands in; a function may be called from anywhere in the file."""
+    owner = script.class_of(loop)
+    return script.source(owner) if owner is not None and len(classes(script)) > 1 else script.text
 
 
 def _models(script: Script, loop: ast.For) -> tuple[str, str] | None:

@@ -47,10 +47,12 @@ def _critic(script: Script, call: ast.Call) -> str:
     outputs = call.args[0] if call.args else next((one.value for one in call.keywords if one.arg == "outputs"), None)
     scope = scope_of(script, call)
     value = scope.value(dotted(outputs)) if outputs is not None and dotted(outputs) else outputs
-    while (
-        isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and isinstance(value.func.value, ast.Call)
-    ):
-        value = value.func.value
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        inner = value.func.value
+        made = scope.value(inner.id) if isinstance(inner, ast.Name) else None
+        if made is None and not isinstance(inner, ast.Call):
+            break
+        value = made or inner
     name = dotted(value.func) if isinstance(value, ast.Call) else ""
     if name in scope.parameters() and not callers(script, scope.node):
         return _only_critic(script)

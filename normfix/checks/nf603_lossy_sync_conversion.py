@@ -72,9 +72,19 @@ def _loss(script: Script, value: ast.Call) -> str:
                 f"holds `{part.name}`, a batch norm with its own `forward`: the conversion makes plain SyncBatchNorm "
                 "of it, and what it does besides is gone"
             )
+        activated = next((name for name in _called(script, part) if name.startswith("timm.") and "Act" in name), "")
+        if activated.rpartition(".")[2] in ("BatchNormAct2d", "SyncBatchNormAct"):
+            return (
+                f"holds `{activated.rpartition('.')[2]}`, a batch norm with its activation: the conversion makes plain "
+                "SyncBatchNorm of it, and the activation is gone"
+            )
         if any(layer_kind(script, node).startswith("LazyBatchNorm") for node in walk(part)):
             return "holds a LazyBatchNorm that has no width yet: the conversion makes a norm of width 0 of it"
     return ""
+
+
+def _called(script: Script, part: ast.AST) -> Iterator[str]:
+    return (script.resolve(node.func) for node in walk(part) if isinstance(node, ast.Call))
 
 
 def _extends_batch_norm(script: Script, owner: ast.ClassDef) -> bool:

@@ -39,6 +39,16 @@ BROAD = {"ragged-last-batch": "broad"}
             "    for x in loader:\n        net(x).sum().backward()\n",
             id="a backward pass in eval mode, beside a training loop that reads another loader",
         ),
+        pytest.param(
+            NET
+            + "a, b = torch.utils.data.random_split(ds, [130, 20])\nloader = DataLoader(a, 32, shuffle=True)"
+            + TRAIN,
+            id="a split with a last batch of two",
+        ),
+        pytest.param(
+            NET + "a, b = torch.utils.data.random_split(ds, [n, 20])\nloader = DataLoader(a, 32, shuffle=True)" + TRAIN,
+            id="a split of unknown size",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -59,6 +69,10 @@ def test_silent(text: str) -> None:
         ),
         pytest.param("N = 129\nt = torch.randn(N, 3)\nloader = DataLoader(t, 128, True)  # here", id="constants"),
         pytest.param(DATA + "loader = DataLoader(ds, 32, shuffle=True, drop_last=False)  # here", id="drop_last=False"),
+        pytest.param(
+            "a, b = torch.utils.data.random_split(ds, [129, 20])\nloader = DataLoader(a, 32, shuffle=True)  # here",
+            id="a split",
+        ),
     ],
 )
 def test_found(text: str) -> None:

@@ -50,6 +50,23 @@ def backbone(*lines: str, rest: str = "") -> str:
         pytest.param(backbone("x = torch.ones(3).requires_grad_(False)"), id="a tensor"),
         pytest.param(NETWORK + "for p in net.fc.parameters():\n    p.requires_grad_(False)\n" + TRAIN, id="the head"),
         pytest.param("import pytest\n" + NETWORK + FREEZE + TRAIN, id="a unit test"),
+        pytest.param(
+            NETWORK
+            + "for n, p in net.named_parameters():\n    if 'layer4' not in n:\n        p.requires_grad = False\n"
+            + TRAIN,
+            id="a stage of the trunk is left out",
+        ),
+        pytest.param(
+            NETWORK
+            + "for n, p in net.named_parameters():\n    if 'fc' in n:\n        p.requires_grad = False\n"
+            + TRAIN,
+            id="the head alone is frozen",
+        ),
+        pytest.param(
+            NETWORK + "head = nn.Sequential(*list(net.children())[-1:])\nhead.requires_grad_(False)\n" + TRAIN,
+            id="the last child alone",
+        ),
+        pytest.param(NETWORK + "setattr(net.fc.weight, 'requires_grad', False)\n" + TRAIN, id="setattr of one weight"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -77,6 +94,42 @@ HERE = FREEZE.replace("parameters():", "parameters():  # here")
         pytest.param(backbone("self.body.requires_grad_(False)  # here"), id="a backbone"),
         pytest.param(
             backbone("for p in self.body.parameters():  # here", "    p.requires_grad = False"), id="in a loop"
+        ),
+        pytest.param(
+            NETWORK + "for p in net.parameters():  # here\n    setattr(p, 'requires_grad', False)\n" + TRAIN,
+            id="setattr",
+        ),
+        pytest.param(
+            NETWORK + "[p.requires_grad_(False) for p in net.parameters()]  # here\n" + TRAIN, id="a comprehension"
+        ),
+        pytest.param(
+            NETWORK
+            + "for n, p in net.named_parameters():  # here\n    if 'fc' not in n:\n        p.requires_grad = False\n"
+            + TRAIN,
+            id="all but the head",
+        ),
+        pytest.param(
+            NETWORK + "for n, p in net.named_parameters():  # here\n    if not n.startswith('fc.'):\n"
+            "        p.requires_grad = False\n" + TRAIN,
+            id="all that does not start as the head",
+        ),
+        pytest.param(
+            NETWORK + "for child in net.children():\n    for p in child.parameters():  # here\n"
+            "        p.requires_grad = False\n" + TRAIN,
+            id="child by child",
+        ),
+        pytest.param(
+            NETWORK + "trunk = nn.Sequential(*list(net.children())[:-1])\nfor p in trunk.parameters():  # here\n"
+            "    p.requires_grad = False\n" + TRAIN,
+            id="a trunk of children",
+        ),
+        pytest.param(
+            backbone(
+                "layers = list(self.body.children())[:-2]",
+                "self.trunk = nn.Sequential(*layers)",
+                "self.trunk.requires_grad_(False)  # here",
+            ),
+            id="a trunk built from a list",
         ),
     ],
 )

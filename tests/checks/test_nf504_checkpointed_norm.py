@@ -39,6 +39,11 @@ CHECKPOINTED = "return checkpoint(self.body, x)"
         pytest.param("import pytest\n" + block(CHECKPOINTED), id="a unit test"),
         pytest.param("from torchvision.ops import FrozenBatchNorm2d\n" + block(CHECKPOINTED), id="frozen norms"),
         pytest.param(block("torch.save(self.body, path)"), id="a checkpoint on disk"),
+        pytest.param(
+            IMPORT + "def f(x):\n    conv, norm = nn.Conv2d(3, 8, 3), nn.LayerNorm(8)\n"
+            "    part = nn.Sequential(conv, norm)\n    return checkpoint(part, x)\n",
+            id="a local part without batch norm",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -82,6 +87,16 @@ def test_silent(text: str) -> None:
         pytest.param(
             block("from torch import utils\n        return utils.checkpoint.checkpoint(self.body, x)  # here"),
             id="through its package",
+        ),
+        pytest.param(
+            IMPORT + "def f(x):\n    conv, norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)\n"
+            "    part = nn.Sequential(conv, norm)\n    return checkpoint(part, x)  # here\n",
+            id="a part put together from local names",
+        ),
+        pytest.param(
+            IMPORT + "def f(x):\n    norm = nn.BatchNorm2d(8)\n    def run(y):\n        return norm(y)\n"
+            "    return checkpoint(run, x)  # here\n",
+            id="a local norm in a local function",
         ),
     ],
 )

@@ -43,6 +43,13 @@ def update(line: str = LOOP, body: str = BODY, more: str = "") -> str:
             NET + PLAIN.replace("Net", "Mlp") + "net, ema = Mlp(), Mlp()\n" + LOOP + "\n    a.data.copy_(b.data)",
             id="these models have none",
         ),
+        pytest.param(
+            NET + "class MoCo(nn.Module):\n    def __init__(self):\n        self.q, self.k = Net(), Net()\n"
+            "    def update(self):\n"
+            "        for a, b in zip(self.k.parameters(), self.q.parameters()):\n"
+            "            a.data.lerp_(b.data, 0.01)\n",
+            id="momentum contrast",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -74,6 +81,12 @@ HERE = LOOP + "  # here"
             "net, ema = Net(), Net()\nema.load_state_dict(net.state_dict())\nfor epoch in range(9):\n"
             "    for a, b in zip(ema.parameters(), net.parameters()):  # here\n        a.data.copy_(b.data)",
             id="at the top level",
+        ),
+        pytest.param(
+            "class MoCo(nn.Module):\n    pass\nclass Average:\n    def update(self, net):\n"
+            "        for a, b in zip(self.net.parameters(), net.parameters()):  # here\n"
+            "            a.lerp_(b, 0.01)\n",
+            id="an average beside momentum contrast",
         ),
     ],
 )

@@ -63,6 +63,13 @@ HERE = GRAD + "  # here"
             f"        out = self.critic(x)\n        g = {HERE}\n        return (g.norm(2, 1) - 1).square()",
             id="attributes",
         ),
+        pytest.param(
+            CRITIC + "class T:\n    def __init__(self):\n        self.critic = Critic()\n"
+            "    def penalty(self, x):\n        out = self.critic(x)\n"
+            "        g = torch.autograd.grad(out.sum(), x, create_graph=True)[0]  # here\n"
+            "        return ((g.norm(2, 1) - 1) ** 2).mean()\n",
+            id="a sum of the outputs of an attribute",
+        ),
     ],
 )
 def test_found(text: str) -> None:

@@ -57,6 +57,10 @@ def test_silent(text: str) -> None:
             "        self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)  # here",
             id="attributes",
         ),
+        pytest.param(
+            "ddp = DDP(build().cuda())\nddp = nn.SyncBatchNorm.convert_sync_batchnorm(ddp)  # here",
+            id="what is wrapped has no name",
+        ),
     ],
 )
 def test_found(text: str) -> None:

@@ -33,7 +33,15 @@ WITH_ACT = ACT + NET.replace("nn.BatchNorm2d", "Act")
         ),
         pytest.param("from torchvision import models\nnet = models.resnet50()\n" + CONVERT, id="torchvision"),
         pytest.param(
-            NET.replace("BatchNorm2d(8)", "LazyInstanceNorm2d()") + f"net = Net()\n{CONVERT}", id="lazy, no batch norm"
+            NET.replace("BatchNorm2d(8)", "LazyInstanceNorm2d()") + f"net = Net()\n{CONVERT}",
+            id="lazy, no batch norm",
+        ),
+        pytest.param(
+            "import timm\n"
+            + "from timm.layers import BatchNormAct2d\n"
+            + NET.replace("nn.BatchNorm2d", "BatchNormAct2d")
+            + "net = timm.layers.convert_sync_batchnorm(Net())",
+            id="the converter of timm",
         ),
     ],
 )
@@ -58,6 +66,12 @@ def test_silent(text: str) -> None:
             id="timm by name",
         ),
         pytest.param(NET.replace("BatchNorm2d(8)", "LazyBatchNorm2d()") + f"net = Net()\n{CONVERT}  # here", id="lazy"),
+        pytest.param(
+            "from timm.layers import BatchNormAct2d\n"
+            + NET.replace("nn.BatchNorm2d", "BatchNormAct2d")
+            + f"net = Net().cuda()\n{CONVERT}  # here",
+            id="a norm of timm with its activation",
+        ),
     ],
 )
 def test_found(text: str) -> None:
