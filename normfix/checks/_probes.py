@@ -32,7 +32,9 @@ def _is_used_again(text: str, name: str) -> bool:
         rf"{name}(?<!\w{name})[\w \t,]{{0,99}}(?::[^=\n]{{0,99}})?=[^=\n][^\n]*[(\\]", text
     ):
         return False
-    return ".backward(" in text or re.search(rf"{name}(?<=[(,=\s]{name})\s*[,).]", text) is not None
+    if ".backward(" in text or re.search(rf"return[ \t]+{name}\b", text):
+        return True
+    return re.search(rf"{name}(?<=[(,=\s]{name})\s*[,).]", text) is not None
 
 
 def _probed(text: str) -> set[str]:

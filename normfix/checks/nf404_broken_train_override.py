@@ -84,7 +84,7 @@ def _fault(script: Script, owner: ast.ClassDef, method: ast.FunctionDef) -> str:
     mode = positional[1].arg
     if not _may_be_mode(positional[1], spec.defaults[0]) and "super" not in ast.unparse(method):
         return f"takes `{mode}` and no mode, but `eval()` calls `self.train(False)`: it would run with that instead"
-    return _lost_mode(method, mode) or _lost_self(method)
+    return _lost_mode(method, mode) or _lost_self(method) or _lost_flag(method, mode)
 
 
 def _may_be_mode(parameter: ast.arg, default: ast.expr) -> bool:
@@ -107,6 +107,17 @@ def _lost_mode(method: ast.FunctionDef, mode: str) -> str:
 def _lost_self(method: ast.FunctionDef) -> str:
     returned = any(isinstance(node, ast.Return) and node.value is not None for node in walk(method))
     return "" if returned else "returns nothing, so `model = model.eval()` and `model.train().cuda()` lose the model"
+
+
+def _lost_flag(method: ast.FunctionDef, mode: str) -> str:
+    """Is the mode handed to parts of the module only, so that `self.training` stays as it is."""
+    calls = [node for node in walk(method) if isinstance(node, ast.Call)]
+    written = any(isinstance(node, ast.Attribute) and node.attr == "training" for node in walk(method))
+    reached = any("self" in map(dotted, call.args) or "super" in ast.unparse(call.func) for call in calls)
+    parts = any(isinstance(call.func, ast.Attribute) and dotted(call.func.value).startswith("self.") for call in calls)
+    if written or reached or not parts or _is_frozen_on_purpose(method):
+        return ""
+    return f"never calls `super().train({mode})`: `self.training` stays as it is, and so do the parts it does not name"
 
 
 def _statements(method: ast.FunctionDef) -> list[ast.stmt]:

@@ -154,7 +154,18 @@ def _probed_model(script: Script, scope: Scope, call: ast.Call) -> str:
         callee(script, one) is not None and _gets(one, name) for one in later
     )
     saved = any(script.resolve(one.func) == "torch.save" and name in ast.unparse(one).split("'")[0] for one in later)
-    return name if (trained or saved) and not _feeds_loss(script, call, used, later) else ""
+    kept = trained or saved or _is_returned(script, scope, call, name)
+    return name if kept and not _feeds_loss(script, call, used, later) else ""
+
+
+def _is_returned(script: Script, scope: Scope, call: ast.Call, name: str) -> bool:
+    """Does the function that builds the model hand it out after the probe, and nothing that the probe gave."""
+    function = scope.node
+    if isinstance(function, ast.Module) or name in scope.parameters():
+        return False
+    returns = [one.value for one in walk(function) if isinstance(one, ast.Return) and position(one) > position(call)]
+    names = {dotted(node) for value in returns if value is not None for node in walk(value)}
+    return name in names and _result(script, call) not in names - {""}
 
 
 def _result(script: Script, call: ast.Call) -> str:

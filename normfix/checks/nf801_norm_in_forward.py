@@ -1,7 +1,7 @@
 """NF801 norm-in-forward: a norm (or a dropout) that is made anew in every forward pass."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normfix import norms, vocabulary
 from normfix.checks._spelled import around, heads, may_define_module
@@ -9,9 +9,9 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.lazy import pattern
-from normfix.script import FUNCTIONS, Script, walk
+from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.usage.networks import argument, is_module_class, layer_kind
-from normfix.usage.steps import dotted
+from normfix.usage.steps import FLUENT, dotted
 
 RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
@@ -36,16 +36,51 @@ def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Unde
     script = facts.script
     if script is None:
         return
-    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name in METHODS]
-    for call in (one for method in methods for part in method.body for one in walk(part) if isinstance(one, ast.Call)):
+    passes = _calls([one for one in node.body if isinstance(one, FUNCTIONS) and one.name in METHODS])
+    built = [one for one in passes if layer_kind(script, one) in KINDS and _in_forward(script, one)]
+    for call in [*built, *_built_in_helpers(script, node, passes)]:
         try:
             yield from _judged(script, call, layer_kind(script, call))
         except Undecided as undecided:
             yield undecided
 
 
+def _calls(methods: Sequence[Function]) -> list[ast.Call]:
+    return [one for method in methods for part in method.body for one in walk(part) if isinstance(one, ast.Call)]
+
+
+def _built_in_helpers(script: Script, owner: ast.ClassDef, passes: Sequence[ast.Call]) -> Iterator[ast.Call]:
+    """Constructors in the methods that nothing but the forward pass calls, of what is called there at once."""
+    named = {
+        one.func.attr for one in passes if isinstance(one.func, ast.Attribute) and dotted(one.func.value) == "self"
+    }
+    for method in (one for one in owner.body if isinstance(one, FUNCTIONS) and one.name in named):
+        built = [
+            one for one in _calls([method]) if layer_kind(script, one) in KINDS and _is_called(script, method, one)
+        ]
+        mentions = [one for one in script.of_type(ast.Attribute) if one.attr == method.name] if built else []
+        homes = {getattr(script.function_of(one), "name", "") for one in mentions if dotted(one.value) == "self"}
+        alone = all(dotted(one.value) == "self" and script.class_of(one) is owner for one in mentions)
+        if built and alone and homes <= set(METHODS) and is_module_class(script, owner):
+            yield from built
+
+
+def _is_called(script: Script, method: Function, node: ast.Call) -> bool:
+    """Is what a constructor gives called on the spot, or under the name that it is given."""
+    whole: ast.AST = node
+    parent = script.parents[node]
+    while isinstance(parent, ast.Attribute) and parent.attr in FLUENT:
+        whole = script.parents[parent]
+        parent = script.parents[whole]
+    if isinstance(parent, ast.Call) and parent.func is whole:
+        return True
+    names = {dotted(one) for one in parent.targets} if isinstance(parent, ast.Assign) else set()
+    local = {one for one in names if one and "." not in one}
+    return any(dotted(one.func) in local for one in _calls([method]))
+
+
 def _judged(script: Script, node: ast.Call, kind: str) -> Iterator[Problem]:
-    if kind not in KINDS or not _in_forward(script, node) or _is_kept(script, node):
+    if _is_kept(script, node):
         return
     dropout = kind in vocabulary.DROPOUTS
     if dropout and _follows_mode(script, node):

@@ -42,6 +42,10 @@ def graphs(script: Script) -> list[LayerGraph]:
     statements = [node for node in script.tree.body if not isinstance(node, (*FUNCTIONS, ast.ClassDef))]
     if any(_builds(statement, script, reach) for statement in statements):
         found.append(read_block("the top level", statements, memo.module_of(script), memo))
+    if "partial" in script.text and "functools.partial" in script.imports.values():
+        from normfix.readers.partials import prepared
+
+        found.append(prepared(script, memo.module_of(script), found))
     return [graph for graph in found if graph.layers or graph.calls]
 
 

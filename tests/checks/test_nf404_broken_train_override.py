@@ -61,6 +61,17 @@ def train(self, mode=True):
             method("def train(self, mode=True, freeze=False):\n    super().train(mode)\n    return self"),
             id="more options",
         ),
+        pytest.param(
+            method(
+                "def train(self, mode=True):\n    self.training = mode\n    for part in self.children():\n"
+                "        part.train(mode)\n    return self"
+            ),
+            id="the flag is set by hand",
+        ),
+        pytest.param(
+            method("def train(self, mode=True):\n    nn.Module.train(self, mode)\n    self.bn.eval()\n    return self"),
+            id="the method of the base by its name",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -86,6 +97,10 @@ def test_silent(text: str) -> None:
             id="a training loop",
         ),
         pytest.param("def train(self, mode=True):  # here\n    pass", id="nothing"),
+        pytest.param(
+            method("def train(self, mode=True):  # here\n    self.a.train(mode)\n    self.b.eval()\n    return self"),
+            id="parts are switched, the module is not",
+        ),
     ],
 )
 @pytest.mark.parametrize("base", ["nn.Module", "torch.nn.Sequential", "pl.LightningModule"])

@@ -59,6 +59,20 @@ def init(*lines: str, rest: str = "", features: str = FEATURES) -> str:
             "b = Net()\nb(x).sum().backward()",
             id="two networks tried out on made-up data",
         ),
+        pytest.param(
+            NET + "def build():\n    net = Net()\n    y = net(torch.zeros(1, 3, 8, 8))\n    return net, y",
+            id="the result is returned too",
+        ),
+        pytest.param(
+            NET + "def build():\n    net = Net()\n    net.eval()\n"
+            "    n = net(torch.zeros(1, 3, 8, 8)).shape[1]\n    net.train()\n"
+            "    return nn.Sequential(net, nn.Linear(n, 2))",
+            id="probed in eval mode and returned",
+        ),
+        pytest.param(
+            NET + "def count():\n    net = Net()\n    return net(torch.zeros(1, 3, 8, 8)).numel()",
+            id="a model that is thrown away",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -104,6 +118,16 @@ HELPER = """
         pytest.param(
             "from torchvision import models\nnet = models.resnet18()\nnet(torch.zeros(1, 3, 64, 64))  # here\n" + TRAIN,
             id="a torchvision network",
+        ),
+        pytest.param(
+            NET + "def build():\n    net = Net()\n    n = net(torch.zeros(1, 3, 8, 8)).shape[1]  # here\n"
+            "    return nn.Sequential(net, nn.Linear(n, 2))",
+            id="returned in another network",
+        ),
+        pytest.param(
+            NET + "def build():\n    net = Net()\n    print(net(torch.randn(2, 3, 8, 8)).shape)  # here\n"
+            "    return net\n",
+            id="returned",
         ),
     ],
 )

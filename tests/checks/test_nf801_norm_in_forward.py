@@ -147,3 +147,26 @@ def test_found_and_left_to_its_author(text: str) -> None:
 )
 def test_the_layer_is_built_once(text: str, expected: str) -> None:
     assert fixed(rule, text) == expected
+
+
+HELPER = (
+    forward("return self.mix(x)") + "\n    def mix(self, x):\n        norm = nn.GroupNorm(2, x.shape[1]).to(x.device)"
+)
+
+
+def test_a_helper_of_the_forward_pass_alone() -> None:
+    fires(rule, f"{HELPER}  # here\n        return norm(x)", "error")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"{HELPER}\n        return norm", id="the helper gives the norm back"),
+        pytest.param(f"{HELPER}\n        self.norm = norm\n        return x", id="the helper keeps it"),
+        pytest.param(
+            f"{HELPER}\n        return norm(x)\n    def other(self, x):\n        return self.mix(x)", id="another"
+        ),
+    ],
+)
+def test_helpers_that_are_silent(text: str) -> None:
+    silent(rule, text)

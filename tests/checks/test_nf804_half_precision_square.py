@@ -32,6 +32,11 @@ SQUARE = "return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * s
         pytest.param(norm("return self.scale.pow(2).mean() * x"), id="the square of something else"),
         pytest.param(norm("return x.pow(3).mean()"), id="a cube"),
         pytest.param("def rms_norm(x):\n    return x.pow(2).mean(-1)", id="a function"),
+        pytest.param(
+            norm("return x / x.pow(2).mean(1, keepdim=True).sqrt()", name="ChannelScaleNorm"),
+            id="a norm of another name over channels",
+        ),
+        pytest.param(norm("return x.pow(2).mean(-1)", name="SquaredNorm"), id="no root is taken"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -54,6 +59,14 @@ def test_silent(text: str) -> None:
             norm("return x * self._rms(x)") + "    def _rms(self, y):\n"
             "        return y.pow(2).mean(-1).rsqrt()  # here",
             id="in a helper",
+        ),
+        pytest.param(
+            norm(
+                "s = (x ** 2).mean(dim=-1, keepdim=True)  # here",
+                "return self.w * x / torch.sqrt(s + 1e-6)",
+                name="T5Norm",
+            ),
+            id="a class that is called otherwise",
         ),
     ],
 )

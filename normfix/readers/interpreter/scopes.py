@@ -92,10 +92,10 @@ def _binding(name: str, nodes: list[ast.AST], scope: Scope) -> Value:
     value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
     if isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name):
         value = None
-    return _literal(value, scope) if value is not None else _ambiguous(name)
+    return literal(value, scope) if value is not None else _ambiguous(name)
 
 
-def _literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
+def literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
     """A value that is written out at the top level: a constant, an imported name, a list or a partial of such."""
     if isinstance(node, ast.Constant):
         return Constant(node.value)
@@ -106,7 +106,7 @@ def _literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
         if isinstance(number, (int, float)):
             return Constant(-number)
     if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) <= _LONGEST and depth < 4:
-        elements = [_literal(one, scope, depth + 1) for one in node.elts if not isinstance(one, ast.Starred)]
+        elements = [literal(one, scope, depth + 1) for one in node.elts if not isinstance(one, ast.Starred)]
         items = Items([*elements], "tuple" if isinstance(node, ast.Tuple) else "list")
         return items if len(elements) == len(node.elts) else Unknown("it is put together at the top level")
     if isinstance(node, ast.Call) and scope.script.resolve(node.func) == "functools.partial" and depth == 0:
@@ -121,11 +121,11 @@ def _partial(node: ast.Call, scope: Scope) -> Value:
         or any(k.arg is None for k in node.keywords)
     ):
         return Unknown("it is a partial whose arguments are not written out")
-    callee, *rest = [_literal(one, scope, 1) for one in node.args]
+    callee, *rest = [literal(one, scope, 1) for one in node.args]
     positional = [
         Passed(value, one, place, scope) for place, (value, one) in enumerate(zip(rest, node.args[1:], strict=True))
     ]
-    keywords = {k.arg: Passed(_literal(k.value, scope, 1), k.value, None, scope) for k in node.keywords if k.arg}
+    keywords = {k.arg: Passed(literal(k.value, scope, 1), k.value, None, scope) for k in node.keywords if k.arg}
     return Partial(callee, Arguments(positional, keywords))
 
 
