@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import math
 import warnings
@@ -385,6 +386,40 @@ def test_tensors_in_nested_classes_are_compared():
     assert verify(before, before, ROWS, level="formula").holds
     for other in (Pair(ROWS, [ROWS, "kept"]), Pair(ROWS, [ROWS + 1, "lost"])):
         assert not verify(before, Returns(lambda x, other=other: {"a": [other]}), ROWS, level="formula").holds
+
+
+class Keyless(list):
+    """A container of a library that gives torch its parts without names, as the outputs of diffusers."""
+
+
+class KeylessDict(collections.OrderedDict):
+    pass
+
+
+@pytest.fixture
+def keyless():
+    register = torch.utils._pytree.register_pytree_node
+    register(Keyless, lambda value: (list(value), None), lambda parts, _: Keyless(parts))
+    register(
+        KeylessDict, lambda value: (list(value.values()), list(value)), lambda v, k: KeylessDict(zip(k, v, strict=True))
+    )
+    yield
+    for kind in (Keyless, KeylessDict):
+        torch.utils._pytree.SUPPORTED_NODES.pop(kind)
+
+
+@pytest.mark.parametrize(
+    ("after", "holds"),
+    [
+        pytest.param(lambda x: {"a": Keyless([x, KeylessDict(b=x * 2)])}, True, id="the-same"),
+        pytest.param(lambda x: {"a": Keyless([x, KeylessDict(b=x * 3)])}, False, id="another-number"),
+        pytest.param(lambda x: {"a": Keyless([x, KeylessDict(b=x * 2), x])}, False, id="one-more"),
+        pytest.param(lambda x: {"a": Keyless([KeylessDict(b=x), x * 2])}, False, id="nested-differently"),
+    ],
+)
+def test_containers_without_names_of_their_parts(keyless, after, holds):
+    before = Returns(lambda x: {"a": Keyless([x, KeylessDict(b=x * 2)])})
+    assert verify(before, Returns(after), ROWS, level="formula").holds == holds
 
 
 def test_integer_inputs_reach_every_row_of_a_table_that_they_may():

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import keystr, tree_flatten_with_path
+from torch.utils._pytree import SUPPORTED_NODES, keystr, tree_flatten_with_path
 
 Form = dict[str, str]
 """What stands at each place: a dtype, None, or the name of a class. A list and a tuple have the same places."""
@@ -23,11 +23,14 @@ def form(value: object) -> Form:
 
 def places(value: object, at: str = "") -> Iterator[tuple[str, Any]]:
     """What stands at each place of a nest of containers and dataclasses: its leaves, and containers that are empty."""
-    for path, leaf in tree_flatten_with_path(value, is_leaf=is_empty)[0]:
+    for path, leaf in tree_flatten_with_path(value, is_leaf=lambda node: is_empty(node) or has_no_keys(node))[0]:
         place = at + keystr(path)
         if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
             for field in dataclasses.fields(leaf):
                 yield from places(getattr(leaf, field.name), f"{place}.{field.name}")
+        elif has_no_keys(leaf):
+            for index, part in enumerate(SUPPORTED_NODES[type(leaf)].flatten_fn(leaf)[0]):
+                yield from places(part, f"{place}<{index}>")
         else:
             yield place, leaf
 
@@ -51,6 +54,12 @@ def _kind(leaf: Any) -> str:
     if leaf is None or is_empty(leaf):
         return "None" if leaf is None else "empty"
     return f"`{type(leaf).__name__}`"
+
+
+def has_no_keys(value: object) -> bool:
+    """Is it a container of a library that told torch its parts, and no names of them (the outputs of diffusers)."""
+    node = SUPPORTED_NODES.get(type(value))
+    return node is not None and node.flatten_with_keys_fn is None
 
 
 def is_empty(value: object) -> bool:

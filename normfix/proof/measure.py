@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves, tree_map
 
 from normfix.proof.float64 import InFloat64, widen
-from normfix.proof.form import Form, form, is_empty, places
+from normfix.proof.form import Form, form, has_no_keys, is_empty, places
 
 Outputs = list[Tensor]
 
@@ -75,7 +75,7 @@ def leaves(value: object) -> Iterator[Tensor]:
 
 
 def _names(value: object) -> Iterator[str]:
-    for path, leaf in tree_flatten_with_path(value)[0]:
+    for path, leaf in tree_flatten_with_path(value, is_leaf=has_no_keys)[0]:
         inside = sum(1 for _ in leaves([leaf]))
         yield from (keystr(path) + (f"<{index}>" if inside > 1 else "") for index in range(inside))
 
