@@ -84,7 +84,7 @@ class Proof:
 
     def __str__(self) -> str:
         if self.level == "none":
-            return "not proven: nothing was asked for"
+            return f"not proven: {'; '.join(self.notes) or 'no proof was asked for'}"
         parts = [f"{name} {_number(getattr(self, name))}" for name in ("formula", "deployed", "rounding")]
         if self.drift is not None:
             parts[0] = f"interface only, drift {_number(self.drift)}"

@@ -345,7 +345,8 @@ def test_keyword_and_dict_inputs():
 def test_a_proof_prints_its_numbers():
     text = str(verify(network(), folded(network()), X, level="formula"))
     assert text.startswith("proven: formula") and "rounding" in text
-    assert "not proven" in str(Proof(False, None, None, None, level="none"))
+    assert str(Proof(False, None, None, None, level="none")) == "not proven: no proof was asked for"
+    assert str(Proof(False, None, None, None, ("why",), level="none")) == "not proven: why"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def _in_source(layer: Layer, script: Script) -> tuple[str, Remedy | None, Safety
 
 
 def _in_model(layer: Layer) -> tuple[str, Remedy, Safety]:
-    text = "Drop it with `normfix.drop_bias`, which shifts the running mean and keeps the output"
+    text = "Drop it with `normfix drop-bias`, which shifts the running mean and keeps the output"
     return text, Transform(layer.site, "drop_bias"), Safety.DISPLAY
 
 

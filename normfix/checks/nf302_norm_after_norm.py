@@ -28,7 +28,7 @@ def norm_after_norm(call: Call, facts: Facts) -> Iterator[Problem]:
         second.layer.site,
         f"`{second.layer.name}` follows `{call.layer.name}` with nothing between: it removes the scale and shift "
         "of the first, and normalises what is normalised",
-        help="Keep one of the two; in eval mode `normfix.fold` merges two batch norms exactly",
+        help="Keep one of the two; in eval mode `normfix fold` merges two batch norms exactly",
         related=[("the first norm", call.layer.site)],
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from normfix.commands import options, rewriting
+from normfix.commands import options, rewriting, targets
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
@@ -18,6 +18,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    targets.require_input(arguments, "dropping biases of")
     from normfix.transforms.drop_bias import drop_bias
 
     return rewriting.carry_out(arguments, lambda model, inputs: drop_bias(model, inputs, prove=arguments.prove))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from normfix.commands import options, rewriting
+from normfix.commands import options, rewriting, targets
 
 
 def add_parser(subparsers: options.Subparsers) -> None:
@@ -30,6 +30,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    targets.require_input(arguments, "folding")
     from normfix.transforms.fold import fold
 
     return rewriting.carry_out(

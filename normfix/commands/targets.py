@@ -35,6 +35,14 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kwargs", metavar="JSON", help="arguments for the class or factory, as a JSON object")
 
 
+def require_input(arguments: argparse.Namespace, doing: str) -> None:
+    """Raises `UsageError` without an `--input`."""
+    if not arguments.input:
+        raise UsageError(
+            f"{doing} `{arguments.target}`: an example input is needed to see what feeds what, as `--input 8x3x224x224`"
+        )
+
+
 def parse_kwargs(text: str | None) -> dict[str, Any]:
     """The object that `--kwargs` gives. Raises `UsageError` for anything else."""
     import json

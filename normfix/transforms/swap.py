@@ -121,9 +121,8 @@ def _prove(
     prove: str,
 ) -> Proof:
     if prove == "none" or (not positional(inputs) and not kwargs):
-        if prove != "none":
-            plan.notes.append("nothing was proven: there are no example inputs")
-        return Proof(False, None, None, None, level="none")
+        notes = () if prove == "none" else ("there are no example inputs",)
+        return Proof(False, None, None, None, notes, level="none")
     if level is Equivalence.INTERFACE:
         return prove_interface(before, new, inputs, kwargs, prove)
     proving = Proving(inputs, kwargs, prove)

@@ -145,7 +145,7 @@ def test_swap_says_that_a_source_file_holds_nothing_to_swap(capsys, words, told)
     [
         pytest.param(["fold", TARGET, *INPUT, "-o", "out.xyz"], "cannot write `out.xyz`", id="unknown-suffix"),
         pytest.param(["fold", TARGET, *INPUT, "-o", "no/out.pt"], "there is no folder", id="no-such-folder"),
-        pytest.param(["fold", TARGET], "example inputs", id="no-inputs"),
+        pytest.param(["fold", TARGET], "as `--input 8x3x224x224`", id="no-inputs"),
         pytest.param(["fold", TARGET, "--input", "2x5x8x8"], "cannot be captured", id="inputs-that-do-not-fit"),
         pytest.param(["fold", "rewrites_network.py:none", *INPUT], "there is no `none`", id="no-such-name"),
         pytest.param(["fold", TARGET, *INPUT, "--kwargs", "{"], "cannot read `--kwargs`", id="kwargs-not-json"),

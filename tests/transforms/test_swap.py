@@ -81,6 +81,12 @@ def test_batch_to_group_keeps_parameters_and_names():
     done.model.train()(image()).sum().backward()
 
 
+def test_without_inputs_nothing_is_proven_and_that_is_said():
+    done = swap(randomise(nn.Sequential(nn.Conv2d(3, 4, 3), BN(4))), "group")
+    assert [change.where for change in done.applied] == ["1"]
+    assert str(done).endswith("\nnot proven: there are no example inputs")
+
+
 def test_a_group_of_one_value_is_refused():
     model = randomise(nn.Sequential(nn.Flatten(), nn.Linear(144, 1), nn.BatchNorm1d(1)))
     done = swap(model, "group", X, prove="none")

@@ -47,7 +47,7 @@ def shown(proof: Proof) -> Shown:
     """The proof in words and places."""
     verdict, style = ("Proven", "proven") if proof.holds else ("Not proven", "refuted")
     if proof.level == "none":
-        verdict, style = "No proof was asked for", "unproven"
+        verdict, style = "Not proven" if proof.notes else "No proof was asked for", "unproven"
     elif proof.holds and proof.drift is not None:
         verdict, style = "The interface holds, the output moves", "interface"
     left_out = "drift" if proof.drift is None else "formula"
