@@ -14,7 +14,6 @@ from normfix.usage.networks import BATCH_NORMS, classes, layer_kind, reached
 from normfix.usage.steps import base, calls_of, dotted, scope_of, subject
 
 RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE | LIVE)
-OWN_CONVERTERS = ("timm.layers.convert_sync_batchnorm", "timm.models.layers.convert_sync_batchnorm")
 
 
 @on_script(RULE, words=("convert_sync_batchnorm",))

@@ -13,7 +13,6 @@ from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.usage.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
-MODULE = "torch.nn.Module"
 WITH_BATCH_NORM = pattern(
     r"(se_?|legacy_se|gluon_|tf_|ecax?_|ig_|ssl_|swsl_|tv_|wide_|iresnet|i?)"
     r"(resnet|resnext|res2net|res2next|resnest|densenet|mobilenet|mnasnet|mixnet|shufflenet|googlenet|inception|xception"

@@ -24,7 +24,6 @@ class Document:
     """What a page shows. Whatever is None or empty is left out."""
 
     title: str
-    subtitle: str = ""
     report: Report | None = None
     graph: LayerGraph | None = None
     """The network; the one before, where there is a rewrite."""
