@@ -141,10 +141,11 @@ def loads_weights(scope: Scope, name: str) -> bool:
 
 
 def is_pretrained(value: ast.expr) -> bool:
-    """Does the construction of a network bring weights: `pretrained=True`, `weights="DEFAULT"`."""
+    """Does the construction of a network bring weights: `pretrained=True`, `weights="DEFAULT"`, `resnet18(True)`."""
     core = unwrapped(value)
     given = {one.arg: one.value for one in core.keywords} if isinstance(core, ast.Call) else {}
-    return any(
+    first = core.args[0] if isinstance(core, ast.Call) and core.args else None
+    return (isinstance(first, ast.Constant) and first.value is True) or any(
         name in given and not (isinstance(given[name], ast.Constant) and not getattr(given[name], "value", None))
         for name in ("pretrained", "weights")
     )

@@ -42,7 +42,7 @@ def _sizes(layer: Layer) -> Sequence[int | str]:
         node = ast.parse(argument.text, mode="eval").body if argument is not None and argument.text else None
         if not isinstance(node, (ast.List, ast.Tuple)) or any(isinstance(one, ast.Starred) for one in node.elts):
             raise
-        return [ast.unparse(one) for one in node.elts]
+        return [one.value if isinstance(one, ast.Constant) else ast.unparse(one) for one in node.elts]  # type: ignore[misc]  # sizes are integers
 
 
 def _convolution(call: Call) -> Call | None:

@@ -24,6 +24,7 @@ WEIGHTS = pattern(
     r"\.load_state_dict(?<!super\(\)\.load_state_dict)\s*\("
     r"|set_grad_enabled\s*\(\s*(?:\w+\s*=\s*)?[FN0'\"]"
     r"|(?:pretrained|weights)(?<!\wpretrained)(?<!\wweights)\s*=(?!=)"
+    r"|(?:net|inception_v|vgg|resnext)\w*\(\s*True\b"
 )
 """What a model that is evaluated for sure is given, or has switched off."""
 

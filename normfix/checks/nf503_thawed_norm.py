@@ -9,7 +9,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.flow import aliases
+from normfix.usage.flow import aliases, callers, passed
 from normfix.usage.networks import is_module_class, is_unit_test
 from normfix.usage.parts import holding
 from normfix.usage.steps import Scope, dotted, scope_of, scopes, subject, switch
@@ -30,8 +30,7 @@ def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     if "requires_grad" not in script.text or is_unit_test(script) or any(one in script.text for one in ELSEWHERE):
         return
     thawed = {name for _, name in _switched(script, True)}
-    for node, name in _switched(script, False):
-        scope = scope_of(script, node)
+    for node, scope, name in _frozen(script):
         if (
             name in thawed
             or SECOND.search(name.rpartition(".")[2].lower())
@@ -45,6 +44,26 @@ def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
                 "statistics go on changing, and its features with them",
                 help=HELP,
             )
+
+
+def _frozen(script: Script) -> Iterator[tuple[ast.stmt | ast.expr, Scope, str]]:
+    """Each place that freezes a network, with the scope that knows the network and its name there.
+
+    A function that freezes what it is given does so for its callers in this file.
+    """
+    for node, name in _switched(script, False):
+        scope = scope_of(script, node)
+        yield node, scope, name
+        for caller in callers(script, scope.node) if name in scope.parameters() and _always(script, node) else ():
+            given = passed(caller, scope).get(name)
+            if given is not None and subject(given):
+                yield caller, scope_of(script, caller), subject(given)
+
+
+def _always(script: Script, node: ast.AST) -> bool:
+    """Does a function come to this place whatever it is told."""
+    around = script.function_of(node)
+    return next(script.ancestors(node, (ast.If, ast.Try)), None) is None and around is not None
 
 
 def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr, str]]:

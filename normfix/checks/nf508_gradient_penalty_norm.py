@@ -8,7 +8,7 @@ from normfix.findings import Problem, Severity
 from normfix.script import Script
 from normfix.usage.flow import callers, passed
 from normfix.usage.networks import classes, contents, defined, is_unit_test, network_of
-from normfix.usage.steps import Scope, dotted, scope_of, scopes
+from normfix.usage.steps import Scope, dotted, scope_of, scopes, unwrapped
 
 RULE = Rule("NF508", "gradient-penalty-norm", Severity.WARNING, readers=SOURCE)
 GRAD = ("torch.autograd.grad",)
@@ -58,7 +58,8 @@ def _critic(script: Script, call: ast.Call) -> str:
         return _only_critic(script)
     for network in _networks(script, scope, call, name):
         if isinstance(network, ast.Call) and contents(script, network).batch_norm:
-            return dotted(network.func)
+            core = unwrapped(network)
+            return dotted(core.func) if isinstance(core, ast.Call) else name
     return ""
 
 

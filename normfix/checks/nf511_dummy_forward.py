@@ -74,25 +74,27 @@ def _is_left(script: Script, call: ast.Call) -> bool:
     return isinstance(around, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Assert)
 
 
-def _is_made_up(script: Script, scope: Scope, value: ast.expr) -> bool:
-    """Is it a tensor of zeros, ones or noise, made here."""
-    for _ in range(3):
-        if isinstance(value, ast.Call):
-            if script.resolve(value.func) in MAKERS:
-                return True
-            inner = value.args[0] if dotted(value.func).endswith("Variable") and value.args else None
-            inner = value.func.value if inner is None and isinstance(value.func, ast.Attribute) else inner
-            if inner is None:
-                return False
-            value = inner
-        elif isinstance(value, ast.Name) and value.id not in scope.parameters():
-            known = scope.value(value.id)
-            if known is None:
-                return False
-            value = known
-        else:
-            return False
+def _is_made_up(script: Script, scope: Scope, value: ast.expr, depth: int = 6) -> bool:
+    """Is it a tensor of zeros, ones or noise, made here, or what parts of the module make of one."""
+    if not depth:
+        return False
+    if isinstance(value, ast.Call):
+        if script.resolve(value.func) in MAKERS:
+            return True
+        inner = value.args[0] if value.args and _passes_on(script, value) else None
+        inner = value.func.value if inner is None and isinstance(value.func, ast.Attribute) else inner
+        return inner is not None and _is_made_up(script, scope, inner, depth - 1)
+    if isinstance(value, ast.Name) and value.id not in scope.parameters():
+        first, *others = scope.bound.get(value.id, [None])
+        again = all(one is not None and value.id in map(dotted, walk(one)) for one in others)
+        return first is not None and again and _is_made_up(script, scope, first, depth - 1)
     return False
+
+
+def _passes_on(script: Script, call: ast.Call) -> bool:
+    """Does a call hand its first argument through a part of the module, a function of torch, or a wrapper."""
+    name = dotted(call.func)
+    return name.startswith("self.") or name.endswith("Variable") or script.resolve(call.func).startswith("torch.")
 
 
 def _probed_part(script: Script, scope: Scope, call: ast.Call) -> str:

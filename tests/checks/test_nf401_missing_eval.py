@@ -245,6 +245,11 @@ def test_evaluations_silent(text: str) -> None:
             "        for x in data:\n            hits += (net(x).argmax(1) == y).sum()  # here",
             id="in main",
         ),
+        pytest.param(
+            "from torchvision import models\nnet = models.resnet18(True)\nwith torch.no_grad():\n"
+            "    for x in data:\n        out.append(net(x))  # here",
+            id="pretrained by position",
+        ),
     ],
 )
 def test_evaluations_found(text: str) -> None:

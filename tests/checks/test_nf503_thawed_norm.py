@@ -67,6 +67,17 @@ def backbone(*lines: str, rest: str = "") -> str:
             id="the last child alone",
         ),
         pytest.param(NETWORK + "setattr(net.fc.weight, 'requires_grad', False)\n" + TRAIN, id="setattr of one weight"),
+        pytest.param(
+            "from torchvision import models\ndef freeze(net):\n    for p in net.parameters():\n"
+            "        p.requires_grad = False\nvgg = models.vgg16()\nfreeze(vgg)\n"
+            "" + TRAIN.replace("net", "vgg"),
+            id="a helper freezes a network without batch norm",
+        ),
+        pytest.param(
+            NETWORK + "def freeze(net, on):\n    if on:\n        for p in net.parameters():\n"
+            "            p.requires_grad = False\nfreeze(net, False)\n" + TRAIN,
+            id="a helper that need not freeze",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -130,6 +141,11 @@ HERE = FREEZE.replace("parameters():", "parameters():  # here")
                 "self.trunk.requires_grad_(False)  # here",
             ),
             id="a trunk built from a list",
+        ),
+        pytest.param(
+            NETWORK + "def freeze(part):\n    for p in part.parameters():\n"
+            "        p.requires_grad = False\nfreeze(net)  # here\n" + TRAIN,
+            id="a helper freezes it",
         ),
     ],
 )

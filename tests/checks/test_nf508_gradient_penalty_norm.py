@@ -70,6 +70,10 @@ HERE = GRAD + "  # here"
             "        return ((g.norm(2, 1) - 1) ** 2).mean()\n",
             id="a sum of the outputs of an attribute",
         ),
+        pytest.param(
+            CRITIC + penalty(HERE) + "def main():\n    critic = Critic().to(device)\n    return penalty(critic, x)\n",
+            id="built and moved by the caller",
+        ),
     ],
 )
 def test_found(text: str) -> None:

@@ -73,6 +73,15 @@ def init(*lines: str, rest: str = "", features: str = FEATURES) -> str:
             NET + "def count():\n    net = Net()\n    return net(torch.zeros(1, 3, 8, 8)).numel()",
             id="a model that is thrown away",
         ),
+        pytest.param(
+            init(
+                "n = self.size()",
+                features="self.a, self.n = nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8)",
+                rest="    def size(self):\n        x = torch.zeros(1, 3, 9, 9)\n"
+                "        x = self.n(self.a(x))\n        return x.numel()\n",
+            ),
+            id="parts without batch norm, in a helper",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -128,6 +137,15 @@ HELPER = """
             NET + "def build():\n    net = Net()\n    print(net(torch.randn(2, 3, 8, 8)).shape)  # here\n"
             "    return net\n",
             id="returned",
+        ),
+        pytest.param(
+            init(
+                "n = self.size()",
+                features="self.a, self.n = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)",
+                rest="    def size(self):\n        x = torch.zeros(1, 3, 9, 9)\n"
+                "        x = torch.relu(self.n(self.a(x)))  # here\n        return x.numel()\n",
+            ),
+            id="parts one after the other, in a helper",
         ),
     ],
 )
