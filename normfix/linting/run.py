@@ -47,16 +47,7 @@ def lint(
     settings_of = settings_source(config)
     plan_of = Planner(Words.of(select, extend_select, ignore), settings_of, paths := list(paths))
     files = discovery.find(paths, exclude, settings_of, force_exclude)
-    jobs = processors() if jobs is None else jobs
-    make_work = partial(_work, plan_of, cache and len(files) >= MANY)
-    if jobs > 1 and len(files) >= MANY:
-        reports = dict(at_once(files, make_work, jobs))
-    else:
-        reports = dict(in_turn(files, make_work()))
-    if cache and len(files) >= MANY:
-        from normfix.linting.cache import folder, prune
-
-        prune(folder())
+    reports = _examined(files, plan_of, processors() if jobs is None else jobs, cache)
     report = Report()
     for file in files:
         report.extend(reports[file])
@@ -87,6 +78,18 @@ def lint_source(
     report = examine_text(text, path, plan, None if nowhere else Siblings())
     report.sources[path] = text
     return report
+
+
+def _examined(files: Sequence[str], plan_of: Callable[[str], Plan], jobs: int, cache: bool) -> dict[str, Report]:
+    """The report of each file; processes and the cache are for many files."""
+    many = len(files) >= MANY
+    make_work = partial(_work, plan_of, cache and many)
+    reports = dict(at_once(files, make_work, jobs) if jobs > 1 and many else in_turn(files, make_work()))
+    if cache and many:
+        from normfix.linting.cache import folder, prune
+
+        prune(folder())
+    return reports
 
 
 def _work(plan_of: Callable[[str], Plan], cached: bool) -> Callable[[str], Report]:

@@ -82,21 +82,29 @@ class _Reader:
         return LayerGraph(self.path.name, list(self.layers.values()), self.calls, found)
 
     def _node(self, proto: onnx.NodeProto) -> None:
+        if not self._is_stored(proto):
+            self._call(proto)
+
+    def _is_stored(self, proto: onnx.NodeProto) -> bool:
+        """Is this a constant, or does it hand on what is stored: that is remembered, and no call is made."""
         if proto.op_type == "Constant":
             for attribute in proto.attribute:
                 self._remember(proto.output[0], onnx.helper.get_attribute_value(attribute))
             if not any(name in self.constants for name in proto.output):
                 self._constant(proto.output[0])
-            return
+            return True
         if proto.op_type == "Reshape" and proto.input[0] in self.constants:
             # The new exporter writes the axes of a reduction as a constant and its reshape to one dimension.
             self.constants[proto.output[0]] = self.constants[proto.input[0]]
-            return
+            return True
         if proto.op_type == "Identity" and proto.input[0] in self.stored:
             # The old exporter stores equal tensors once and hands them on through identities.
             self.stored[proto.output[0]] = self.stored[proto.input[0]]
             self.shapes[proto.output[0]] = self.stored[proto.input[0]].shape
-            return
+            return True
+        return False
+
+    def _call(self, proto: onnx.NodeProto) -> None:
         node = Node(
             proto.op_type,
             attributes_of(proto),
