@@ -25,6 +25,9 @@ _SHAPE_ONLY = {
 }
 """Operations that look at the shape or dtype of one argument, and never at its values: its position."""
 
+_SHOWN = 3
+"""So many readers are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -95,7 +98,11 @@ class Flow:
         """The one node that reads this one. Raises `Refused` where there are others, the model's output among them."""
         readers = self.readers(node)
         if len(readers) != 1:
-            raise Refused(f"the output of {self.name(node)} is read {len(readers)} times")
+            names = list(
+                dict.fromkeys("the output of the model" if r.op == "output" else self.name(r) for r in readers)
+            )
+            by = f", by {' and '.join(names[:_SHOWN])}{' and others' * (len(names) > _SHOWN)}" if names else ""
+            raise Refused(f"the output of {self.name(node)} is read {len(readers)} times{by}")
         if readers[0].op == "output":
             raise Refused(f"the output of {self.name(node)} is an output of the model")
         return readers[0]

@@ -171,9 +171,11 @@ CASES = {
     "norm-also-on-a-raw-tensor": (
         lambda_of(lambda m, x: m.bn(m.c(x)) + m.bn(x[:, :, 1:-1, 1:-1]), c=conv(), bn=BN(4)), image(), "input"),
     "conv-output-has-another-reader": (
-        lambda_of(lambda m, x: (lambda y: m.bn(y) + y)(m.c(x)), c=conv(), bn=BN(4)), image(), "read 2 times"),
+        lambda_of(lambda m, x: (lambda y: m.bn(y) + y)(m.c(x)), c=conv(), bn=BN(4)), image(),
+        "the output of `c` is read 2 times, by `bn` and `add`"),
     "conv-output-is-an-output": (
-        lambda_of(lambda m, x: (lambda y: (m.bn(y), y))(m.c(x)), c=conv(), bn=BN(4)), image(), "read 2 times"),
+        lambda_of(lambda m, x: (lambda y: (m.bn(y), y))(m.c(x)), c=conv(), bn=BN(4)), image(),
+        "the output of `c` is read 2 times, by `bn` and the output of the model"),
     "parameter-tied-in-two-modules": (_tied(), image(), "also read by"),
     "activation-between": (chain(conv(), nn.ReLU(), BN(4)), image(), "`1` stands between"),
     "weight-read-outside-the-module": (
