@@ -123,6 +123,8 @@ class Layer:
     """Set when it may be used, or is constructed, somewhere that the reader does not see."""
     recomputed: bool = False
     """Does activation checkpointing run it once more in the backward pass; only a live model tells."""
+    repeated: bool = False
+    """Does a loop construct it (source): then it stands for several, and two calls may be of two of them."""
 
     def argument(self, name: str) -> Argument | None:
         """The argument as passed; None where the default is in force. Raises `Undecided` if it cannot be told."""

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from normfix import norms, vocabulary
+from normfix.checks._flow import twins
 from normfix.engine import Facts, Rule, on_layer
 from normfix.findings import NameArgument, Problem, Safety, Severity
-from normfix.graph import Argument, Layer
+from normfix.graph import Argument, Layer, Undecided
 
 RULE = Rule("NF101", "positional-eps", Severity.ERROR, readers={"source", "model", "onnx"})
 MODULES = frozenset(kind for kind in norms.NORMS if "eps" in vocabulary.signature(kind) and not kind.islower())
@@ -23,6 +24,8 @@ def positional_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
     severity = _severity(eps, layer.arguments.get(width), facts)
     if severity is None:
         return
+    if eps.position is not None and _is_elsewhere_another(layer, eps.position, facts):
+        raise Undecided(f"the line that makes `{layer.name}` makes norms of other parameters too, by an option")
     shown = eps.text or repr(eps.value)
     if eps.position is None:
         yield Problem(
@@ -64,6 +67,12 @@ def _severity(eps: Argument, width: Argument | None, facts: Facts) -> Severity |
     if value >= STRIKING:
         return Severity.WARNING
     return Severity.INFO if value > UNUSUAL else None
+
+
+def _is_elsewhere_another(layer: Layer, position: int, facts: Facts) -> bool:
+    """Does the same line make norms whose parameter at this position is another: `norm(groups, channels)`."""
+    kinds = {other.kind for other, _ in twins(layer, facts)} - {layer.kind}
+    return any(tuple(vocabulary.positional(kind))[position : position + 1] != ("eps",) for kind in kinds)
 
 
 def _later(layer: Layer, position: int) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ def frozen_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
         fact = f"has momentum {value:g}, outside 0 to 1: its running statistics diverge"
     if value == 0 and not is_flag and facts.script is not None and ".load_state_dict(" in facts.script.text:
         raise Undecided(f"`{layer.name}` has momentum 0, which keeps the running statistics that this file loads")
+    if value == 0 and not is_flag and _is_frozen_throughout(facts):
+        raise Undecided(f"all norms of `{facts.graph.name}` have momentum 0, as where they come with their statistics")
     yield Problem(
         layer.site,
         f"`{layer.name}` {fact}",
@@ -36,3 +38,11 @@ def frozen_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
         remedy=SetArgument(layer.site, "momentum", "0.1", position=momentum.position),
         safety=Safety.UNSAFE,
     )
+
+
+def _is_frozen_throughout(facts: Facts) -> bool:
+    """Has a network several norms in source, and each the momentum 0: no slip, but one decision."""
+    if facts.reader != "source":
+        return False
+    momenta = [one.argument("momentum") for one in facts.graph.layers if one.kind in norms.BATCH]
+    return len(momenta) > 2 and all(one is not None and one.value == 0 and one.value is not False for one in momenta)

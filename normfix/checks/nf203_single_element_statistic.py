@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._flow import normalises_weights, origin_of_channels, same, twins
 from normfix.checks._modes import elements, planned, takes_statistics
+from normfix.checks._single_samples import sees_to_single_samples
 from normfix.engine import Facts, Rule, on_call, on_layer
 from normfix.findings import Problem, Severity
 from normfix.graph import Call, Layer, Undecided
@@ -50,6 +51,8 @@ def pooled_to_one(call: Call, facts: Facts) -> Iterator[Problem]:
         _is_one_position(other) for twin, graph in twins(call.layer, facts) for other in graph.calls_of(twin)
     ):
         # A block for convolutions of all sizes, of which this network builds one behind a pooling.
+        return
+    if has_batch and facts.script is not None and sees_to_single_samples(call.layer, facts.script):
         return
     yield Problem(
         call.layer.site,

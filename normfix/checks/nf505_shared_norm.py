@@ -33,6 +33,8 @@ def shared_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
                 f"one pass may run only one of the calls of `{layer.name}`, which stand in different branches"
             )
         return
+    if layer.repeated:
+        raise Undecided(f"a loop constructs `{layer.name}`: its calls may be of different ones")
     yield Problem(
         layer.site,
         f"`{layer.name}` normalises {len(calls)} different tensors: each has its own statistics in training, "

@@ -8,9 +8,9 @@ from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.flow import callee
+from normfix.usage.flow import callee, callers, passed
 from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, classes, contents, network_of
-from normfix.usage.steps import calls_of, dotted, scope_of, scopes, subject
+from normfix.usage.steps import Scope, calls_of, dotted, scope_of, scopes, subject, unwrapped
 
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
@@ -154,12 +154,42 @@ def _sees_to_buffers(script: Script, loop: ast.For, models: tuple[str, str]) -> 
 
 def _has_batch_norm(script: Script, loop: ast.For, models: tuple[str, str]) -> bool:
     """Is there batch norm in the models. Raises `Undecided` where neither they nor the file tell."""
-    known = [contents(script, network_of(script, loop, name)).batch_norm for name in models]
+    networks = [one for name in models for one in _networks(script, loop, name)]
+    known = [contents(script, one).batch_norm for one in networks]
     if any(one is not None for one in known):
         return any(known)
-    if any(True for _ in batch_normed_networks(script)) or _names_batch_norm(script):
+    if not networks and (any(True for _ in batch_normed_networks(script)) or _names_batch_norm(script)):
         return True
     raise Undecided(f"whether `{models[0]}` holds batch norm is not known")
+
+
+def _networks(script: Script, loop: ast.For, name: str) -> Iterator[ast.expr]:
+    """What builds the network of this name: where the loop stands, or where callers of its function get theirs."""
+    scope = scope_of(script, loop)
+    found = network_of(script, loop, name)
+    if found is not None:
+        yield from _originals(script, scope, found)
+    for call in callers(script, scope.node) if name in scope.parameters() else ():
+        given = passed(call, scope).get(name)
+        if given is not None:
+            yield from _originals(script, scope_of(script, call), given)
+
+
+def _originals(script: Script, scope: Scope, value: ast.expr) -> Iterator[ast.expr]:
+    """The expressions that build what a name, an attribute or a copy stands for."""
+    todo, seen = [value], set[str]()
+    while todo:
+        core = unwrapped(todo.pop())
+        if isinstance(core, ast.Call) and script.resolve(core.func) in ("copy.deepcopy", "copy.copy") and core.args:
+            todo.append(core.args[0])
+        elif isinstance(core, ast.Call):
+            yield core
+        elif (name := dotted(core)) and name not in seen:
+            seen.add(name)
+            owner = script.class_of(scope.node)
+            around = [one for one in scopes(script).values() if script.class_of(one.node) is owner]
+            around = around if name.startswith("self.") else [scope, scopes(script)[script.tree]]
+            todo += [one for place in around for one in place.bound.get(name, ()) if one is not None]
 
 
 def _names_batch_norm(script: Script) -> bool:

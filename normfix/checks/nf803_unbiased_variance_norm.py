@@ -30,15 +30,16 @@ HELP = "Use the norm of torch; old weights carry over when the scale is multipli
 def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
     script = facts.script
-    if script is None or "norm" not in node.name.lower() or not is_module_class(script, node):
-        return
+    name = node.name.lower()
+    if script is None or "norm" not in name or "weightnorm" in name or not is_module_class(script, node):
+        return  # a weight norm measures what it makes of its first batch, to set its scale once
     forward = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None)
     if forward is None or "weight" in {dotted(one).rpartition(".")[2] for one in _measured(script, forward)}:
         return
     if not any(isinstance(one, ast.Attribute) and one.attr in _CENTRES for one in walk(forward)):
         return  # nothing is centred: no norm of torch does that, so there is none to agree with
     divisors = _divisors(script, forward)
-    if not any(kind in node.name.lower() for kind in KINDS) and not _learns(script, node):
+    if not any(kind in name for kind in KINDS) and not _learns(script, node):
         return  # data scaled before it goes into a network: what matters is that this is done alike everywhere
     for call in (one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):
         if _is_unbiased(script, call) and (_names(script, call) & divisors or _divides(script, call)):

@@ -182,9 +182,14 @@ def reached(script: Script, start: ast.AST) -> list[ast.AST]:
 
 @lru_cache(maxsize=8)
 def _probes(script: Script) -> frozenset[ast.AST]:
-    """Names that are only compared with: those in the arguments of isinstance."""
-    calls = (one for one in script.of_type(ast.Call) if dotted(one.func) in ("isinstance", "issubclass", "type"))
-    return frozenset(node for call in calls for one in call.args for node in walk(one))
+    """Names of layers that no network holds.
+
+    They are only compared with, in the arguments of isinstance, or built, called and dropped: `nn.BatchNorm1d(8)(x)`.
+    """
+    calls = [*script.of_type(ast.Call)]
+    compared = (one for one in calls if dotted(one.func) in ("isinstance", "issubclass", "type"))
+    found = {node for call in compared for one in call.args for node in walk(one)}
+    return frozenset(found.union(one.func.func for one in calls if isinstance(one.func, ast.Call)))
 
 
 def _inside(script: Script, roots: list[ast.AST]) -> Contents:

@@ -44,6 +44,12 @@ CHECKPOINTED = "return checkpoint(self.body, x)"
             "    part = nn.Sequential(conv, norm)\n    return checkpoint(part, x)\n",
             id="a local part without batch norm",
         ),
+        pytest.param(
+            block(CHECKPOINTED, "self.body = Part()")
+            + "class Part(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.norm = lambda x: nn.BatchNorm1d(8)(x.transpose(1, 2))\n",
+            id="a norm that is built, called and dropped keeps no statistics",
+        ),
     ],
 )
 def test_silent(text: str) -> None:

@@ -37,6 +37,12 @@ def update(line: str = LOOP, body: str = BODY, more: str = "") -> str:
         pytest.param(NET + update("for a in net.parameters():", "        a.data.mul_(2)\n"), id="one model"),
         pytest.param(NET + "# MoCo\n" + update(), id="a momentum encoder keeps its own statistics"),
         pytest.param(
+            NET + "from lib import head\n\n\nclass Run:\n    def __init__(self):\n        self.net = Net()\n"
+            "        self.head = head()\n        self.slow = copy.deepcopy(self.head)\n\n"
+            "    def step(self):\n        update(self.slow, self.head)\n\n\n" + update(),
+            id="callers pass another network, which is not seen",
+        ),
+        pytest.param(
             NET + update("for a, b in zip(ema.state_dict().values(), net.state_dict().values()):"), id="all state"
         ),
         pytest.param(
@@ -63,6 +69,10 @@ HERE = LOOP + "  # here"
     "text",
     [
         pytest.param(update(HERE), id="mul_ and add_"),
+        pytest.param(
+            update(HERE) + "\n\nnet = Net().cuda()\nslow = copy.deepcopy(net)\nupdate(slow, net)\n",
+            id="passed by a caller",
+        ),
         pytest.param(update(HERE, "        a.data = 0.99 * a.data + 0.01 * b.data\n"), id="data is assigned"),
         pytest.param(update(HERE, "        a.data.copy_(0.9 * a.data + 0.1 * b.data)\n"), id="copy_"),
         pytest.param(update(HERE, "        a.lerp_(b, 0.01)\n"), id="lerp_"),

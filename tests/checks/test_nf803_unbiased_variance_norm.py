@@ -40,6 +40,16 @@ RESULT = "return self.a * (x - mean) / (std + self.eps) + self.b"
             norm("std = self.weight.std(-1)", "return F.linear(x, self.weight / std)", name="WeightNormLinear"),
             id="weight standardisation",
         ),
+        pytest.param(
+            norm(
+                "if self.fresh:",
+                "    spread = F.linear(x, self.v).var(0)",
+                "    self.scale.data.copy_(1 / torch.sqrt(spread + 1e-10))",
+                "return F.linear(x, self.v, self.bias) * self.scale",
+                name="WeightNormDense",
+            ),
+            id="a weight norm that sets its scale by its first batch",
+        ),
         pytest.param("def advantages(x):\n    return (x - x.mean()) / (x.std() + 1e-8)", id="returns and advantages"),
         pytest.param(
             "class VarianceNorm(nn.Module):\n    def forward(self, x):\n"

@@ -21,6 +21,7 @@ def layer(run: Run, kind: str, name: str, arguments: Arguments, node: ast.AST, s
         made,
         incomplete,
         owner=scope.owner,
+        repeated=run.looping > 0,
     )
     run.graph.layers.append(built)
     return built
