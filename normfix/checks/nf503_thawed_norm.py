@@ -40,7 +40,7 @@ def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
         if _stays_in_training_mode(script, scope, name):
             yield Problem(
                 script.site(node),
-                f"the parameters of `{name}` are frozen here, but its batch norms stay in training mode: their running "
+                f"parameters of `{name}` are frozen here, but its batch norms stay in training mode: their running "
                 "statistics go on changing, and its features with them",
                 help=HELP,
             )
@@ -77,7 +77,7 @@ def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr
     for loop in script.of_type(ast.For):
         name = _network_of_loop(loop)
         if name and any(_sets(one, value) for statement in loop.body for one in _for_all_but_heads(statement)):
-            yield loop, _whole(script, loop, name)
+            yield loop, _whole(script, loop, name) if value else _network_of_child(script, loop, name)
     for listed in script.of_type(ast.ListComp):
         first, *others = listed.generators
         name = _network_of_loop(first)
@@ -121,6 +121,39 @@ def _network_of_loop(loop: ast.For | ast.comprehension) -> str:
     if not isinstance(values, ast.Call) or not isinstance(values.func, ast.Attribute) or values.args:
         return ""
     return subject(values.func.value) if values.func.attr in ("parameters", "named_parameters") else ""
+
+
+def _network_of_child(script: Script, loop: ast.For, name: str) -> str:
+    """The `net` of `for child in net.children()` around the loop, where all its first children are frozen."""
+    for outer in script.ancestors(loop, ast.For):
+        if name in {dotted(one) for one in walk(outer.target)}:
+            tests = [one.test for one in script.ancestors(loop, ast.If) if outer.lineno < one.lineno]
+            return _network_of_children(outer.iter) if all(_is_count(one) for one in tests) else ""
+    return name
+
+
+def _network_of_children(values: ast.expr) -> str:
+    """The `net` of `net.children()`, also counted, as a list, or cut off at the end."""
+    while not isinstance(values, ast.Call) or dotted(values.func) in ("enumerate", "list"):
+        if isinstance(values, ast.Subscript) and isinstance(values.slice, ast.Slice) and not values.slice.lower:
+            values = values.value
+        elif isinstance(values, ast.Call) and len(values.args) == 1:
+            values = values.args[0]
+        else:
+            return ""
+    function = values.func
+    walks = isinstance(function, ast.Attribute) and function.attr in ("children", "named_children", "modules")
+    return subject(function.value) if isinstance(function, ast.Attribute) and walks else ""
+
+
+def _is_count(test: ast.expr) -> bool:
+    """Is this `index < 7`."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.ops[0], (ast.Lt, ast.LtE))
+        and isinstance(test.left, ast.Name)
+        and isinstance(getattr(test.comparators[-1], "value", None), int)
+    )
 
 
 def _sets(statement: ast.stmt, value: bool) -> bool:

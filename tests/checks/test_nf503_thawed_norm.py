@@ -49,6 +49,21 @@ def backbone(*lines: str, rest: str = "") -> str:
         ),
         pytest.param(backbone("x = torch.ones(3).requires_grad_(False)"), id="a tensor"),
         pytest.param(NETWORK + "for p in net.fc.parameters():\n    p.requires_grad_(False)\n" + TRAIN, id="the head"),
+        pytest.param(
+            NETWORK
+            + "for c in list(net.children())[-2:]:\n    for p in c.parameters():\n        p.requires_grad = False\n"
+            + TRAIN,
+            id="the last children",
+        ),
+        pytest.param(
+            NETWORK + "for n, c in net.named_children():\n    if n in parts:\n        for p in c.parameters():\n"
+            "            p.requires_grad = False\n" + TRAIN,
+            id="children that are not known",
+        ),
+        pytest.param(
+            NETWORK + "for c in heads:\n    for p in c.parameters():\n        p.requires_grad = False\n" + TRAIN,
+            id="other modules",
+        ),
         pytest.param("import pytest\n" + NETWORK + FREEZE + TRAIN, id="a unit test"),
         pytest.param(
             NETWORK
@@ -99,6 +114,20 @@ HERE = FREEZE.replace("parameters():", "parameters():  # here")
         pytest.param(NETWORK + HERE + TRAIN.removeprefix("net.train()\n"), id="training mode from the start"),
         pytest.param(NETWORK + HERE + TRAIN + "net.eval()\nnet(v)", id="validated in eval mode"),
         pytest.param(NET + "net = Net()\n" + HERE + TRAIN, id="a network of this file"),
+        pytest.param(
+            NETWORK + "for c in list(net.children())[:-2]:\n    for p in c.parameters():  # here\n"
+            "        p.requires_grad = False\n" + TRAIN,
+            id="the first children",
+        ),
+        pytest.param(
+            backbone(
+                "for i, c in enumerate(self.body.children()):",
+                "    if i < 7:",
+                "        for p in c.parameters():  # here",
+                "            p.requires_grad = False",
+            ),
+            id="the first children by their number",
+        ),
         pytest.param(
             NETWORK + "if args.freeze:\n    net.requires_grad_(False)  # here\n" + TRAIN, id="under an option"
         ),
