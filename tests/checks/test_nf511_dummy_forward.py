@@ -55,6 +55,17 @@ def init(*lines: str, rest: str = "", features: str = FEATURES) -> str:
         ),
         pytest.param(NET + "net = Net()\ny = net(x)\n" + TRAIN, id="real input"),
         pytest.param(
+            init("x = load()", "if x is None:", "    x = torch.zeros(1, 3, 9, 9)", "n = self.features(x).numel()"),
+            id="made up only where there is no real input",
+        ),
+        pytest.param(
+            init("x = torch.zeros(1, 3, 9, 9)", "x = load()", "n = self.features(x).numel()"), id="replaced before"
+        ),
+        pytest.param(
+            init("x = torch.zeros(1, 3, 9, 9)", "for y in samples:", "    n = self.features(x).numel()", "    x = y"),
+            id="replaced in the round before",
+        ),
+        pytest.param(
             NET + "a = Net()\nx = torch.randn(2, 3, 8, 8)\na(x).sum().backward()\ny = a(x)\nprint(y.shape)\n"
             "b = Net()\nb(x).sum().backward()",
             id="two networks tried out on made-up data",
@@ -99,6 +110,10 @@ HELPER = """
     "text",
     [
         pytest.param(init("n = self.features(torch.zeros(1, 3, 9, 9)).numel()  # here"), id="zeros"),
+        pytest.param(
+            init("x = torch.zeros(1, 3, 9, 9)", "x = self.features(x)  # here", "x = self.pool(x)"),
+            id="the result takes the name of the input",
+        ),
         pytest.param(
             init("with torch.no_grad():", "    n = self.features(torch.rand(1, 3, 9, 9)).shape[1]  # here"),
             id="no_grad",

@@ -86,7 +86,7 @@ REDUNDANT = {
             def __init__(self, i, o):
                 super().__init__(nn.Conv2d(i, o, 3), nn.BatchNorm2d(o), nn.ReLU())
         """,
-        {"Sequential[0]"},
+        {"self[0]"},
     ),
     "a subclass of Sequential that adds": (
         """
@@ -197,12 +197,12 @@ REDUNDANT = {
     "a class under an if": (
         "if torch.cuda.is_available():\n    class Net(nn.Sequential):\n        def __init__(self):\n"
         "            super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))\n",
-        {"Sequential[0]"},
+        {"self[0]"},
     ),
     "a class in a function": (
         "def build(width):\n    class Net(nn.Sequential):\n        def __init__(self):\n"
         "            super().__init__(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))\n    return Net()\n",
-        {"Sequential[0]"},
+        {"self[0]"},
     ),
     "a class that a training script constructs": (
         net(CONV_BN, "return self.bn(self.conv(x))")
@@ -296,6 +296,13 @@ REDUNDANT = {
         "from torch.utils.checkpoint import checkpoint\n"
         + net("self.net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))", "return checkpoint(self.net, x)"),
         {"self.net[0]"},
+    ),
+    "the head of another network": (
+        net(
+            "self.body = torch.hub.load(repo, name)\nself.body.fc = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8))",
+            "return self.body(x)",
+        ),
+        {"self.body.fc[0]"},
     ),
     "a sequential inside an unknown wrapper": (
         net("self.net = Residual(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))", "return self.net(x)"),

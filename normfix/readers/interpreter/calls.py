@@ -230,8 +230,8 @@ def christen(value: Value, name: str) -> None:
 
 
 def _better(old: str, kind: str, new: str) -> bool:
-    if new.startswith("self."):
-        return not old.startswith("self.")
+    if new.startswith(("self.", "self[")):
+        return not old.startswith(("self.", "self["))
     return old == kind or old.startswith(("Sequential[", "ModuleList[", "ModuleDict["))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, containers, expressions, statements
+from normfix.readers.interpreter import attributes, calls, containers, expressions, statements
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run
 from normfix.readers.interpreter.values import (
@@ -196,6 +196,7 @@ def fill(run: Run, owner: Instance, arguments: Arguments, node: ast.AST, scope: 
     if owner.children is not None:
         made = containers.build(run, owner.children.kind, arguments, node, scope)
         made.handed = True
+        calls.christen(made, "self")
         for part in made.items.content:
             run.touch(owner.children.items)
             owner.children.items.content.append(part)

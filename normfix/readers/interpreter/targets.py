@@ -21,6 +21,7 @@ from normfix.readers.interpreter.values import (
     Choice,
     Constant,
     Container,
+    Instance,
     Items,
     Repeat,
     Scope,
@@ -70,7 +71,10 @@ def bind(run: Run, target: ast.expr, value: Value, scope: Scope) -> None:
             run.escape(value, Unknown("it is kept in an outer scope"))
         run.assign(scope, target.id, value)
     elif isinstance(target, ast.Attribute):
-        attributes.write(run, expressions.evaluate(run, target.value, scope), target.attr, value, scope)
+        owner = expressions.evaluate(run, target.value, scope)
+        attributes.write(run, owner, target.attr, value, scope)
+        if not isinstance(owner, Instance):
+            calls.christen(value, run.text(target, scope))
     elif isinstance(target, (ast.Tuple, ast.List)):
         _unpack(run, target.elts, value, target, scope)
     elif isinstance(target, ast.Subscript):
