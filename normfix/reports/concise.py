@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from normfix.findings import Finding, Report, Safety, Severity, Transform
+from normfix.findings import Abstention, Finding, Report, Safety, Severity, Transform
 from normfix.reports import Options
 from normfix.reports.colors import BOLD, CYAN, SEVERITIES, Painter
 
@@ -41,13 +41,19 @@ def epilogue(report: Report, options: Options) -> str:
     paint = Painter(options.color)
     lines = []
     if options.show_undecided:
-        lines += [f"{one.where}: undecided[{one.code}] {one.reason}" for one in report.undecided]
+        lines += [f"{one.where}: undecided[{one.code}] {one.reason}" for one in sorted(report.undecided, key=_line)]
     if options.statistics:
         lines += _statistics(report)
     lines = [*map(printable, lines), paint(summary(report), CYAN)]
     if options.fixes:
         lines += _fixes(report)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _line(one: Abstention) -> tuple[str, int]:
+    """Sources in the order of their lines; what has no line stays where it was."""
+    path, _, line = one.where.rpartition(":")
+    return (path, int(line)) if line.isdecimal() else ("", 0)
 
 
 def summary(report: Report) -> str:

@@ -47,6 +47,13 @@ def test_undecided_is_shown_on_request_only() -> None:
     assert shown == "a.py:3: undecided[NF301] what feeds `bn` is not known\nNothing found\n"
 
 
+def test_what_is_undecided_stands_in_the_order_of_lines() -> None:
+    places = ["a.py:10", "a.py:9", "b.py:1", "a.py:9"]
+    report = Report(undecided=[Abstention("NF301", where, str(number)) for number, where in enumerate(places)])
+    shown = render(report, "concise", Options(show_undecided=True)).splitlines()[:-1]
+    assert [line.split(": ")[0] + line[-1] for line in shown] == ["a.py:91", "a.py:93", "a.py:100", "b.py:12"]
+
+
 def mended(remedy: Remedy | None, safety: Safety) -> Finding:
     return finding(line=1, column=1, remedy=remedy, safety=safety)
 
