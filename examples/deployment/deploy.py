@@ -1,8 +1,8 @@
 """Deploy a trained keyword spotter: check it, fold it, prove it, and run it in ONNX Runtime.
 
-    python examples/deployment/deploy.py FOLDER
+    python examples/deployment/deploy.py [FOLDER]
 
-FOLDER then holds the weights, the ONNX file, the certificate of the proof and a report for the browser.
+FOLDER (`deployed`, if none is given) then holds the weights, the ONNX file, the certificate of the proof and a report for the browser.
 """
 
 import json
@@ -75,6 +75,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1] if sys.argv[1:] else "deployed")
     folder.mkdir(parents=True, exist_ok=True)
     main(folder)
