@@ -23,6 +23,11 @@ EXCUSED = 1e-6
 """A rewrite that is further off in float64 is not excused by how it rounds."""
 
 
+def named(family: str) -> str:
+    """A family of inputs in a sentence: `normal inputs`, `a batch of 2`."""
+    return f"a {family}" if family.startswith("batch of") else f"{family} inputs"
+
+
 @dataclass(slots=True)
 class Evidence:
     """Results of every family, by model and dtype; None where a run was not asked for, or not possible."""

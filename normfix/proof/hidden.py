@@ -7,7 +7,7 @@ from math import inf
 
 import torch
 
-from normfix.proof.evidence import FACTOR, FORMULA, TELLING, Evidence, finer, ordered
+from normfix.proof.evidence import FACTOR, FORMULA, TELLING, Evidence, finer, named, ordered
 from normfix.proof.measure import order
 from normfix.proof.parts import Part, error, parts
 from normfix.rewrites import Trial
@@ -45,7 +45,7 @@ def _akin(first: Part, second: Part) -> bool:
 
 def _blind(name: str, part: Part, measured: float, allowed: float) -> str:
     return (
-        f"the rewrite is wrong: on {name} inputs the elements of output {part.output} that are at most "
+        f"the rewrite is wrong: on {named(name)} the elements of output {part.output} that are at most "
         f"{part.size:.1e}, beside others of another magnitude, differ by {measured:.1e} in float64 "
         f"(at most {allowed:.1e})"
     )

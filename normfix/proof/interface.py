@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from normfix.proof.evidence import FACTOR, TELLING
+from normfix.proof.evidence import FACTOR, TELLING, named
 from normfix.proof.form import differences
 from normfix.proof.measure import Result, distance
 from normfix.rewrites import Proof, Trial
@@ -47,10 +47,10 @@ class _Account:
         if before.failure and name.startswith("batch of"):
             return False  # not every model takes every batch size
         if before.failure:
-            self.told.append(f"the old model does not run on {name} inputs: {before.failure}")
+            self.told.append(f"the old model does not run on {named(name)}: {before.failure}")
             return False
         if after.failure:
-            self.told.append(f"the new model does not run on {name} inputs: {after.failure}")
+            self.told.append(f"the new model does not run on {named(name)}: {after.failure}")
             self.holds = False
         return not after.failure
 
@@ -64,13 +64,13 @@ class _Account:
         rounding = distance(truth.outputs, after.outputs)
         if rounding > TELLING:
             self.told.append(
-                f"{name} inputs tell nothing of ONNX Runtime: the new model's own rounding is {rounding:.1e}"
+                f"ONNX Runtime was not judged on {named(name)}: the new model's own rounding is {rounding:.1e} there"
             )
             return
         error = None if ran is None else distance(truth.outputs, ran.outputs)
         self.trials.append(Trial(name, None, rounding, deployed=error))
         if error is not None and error > FACTOR * max(rounding, self.eps):
-            self.told.append(f"ONNX Runtime differs from the new model by {error:.1e} on {name} inputs")
+            self.told.append(f"ONNX Runtime differs from the new model by {error:.1e} on {named(name)}")
 
     def proof(self, level: str) -> Proof:
         """The verdict."""
@@ -90,13 +90,13 @@ class _Account:
 
 def _same_interface(name: str, before: Result, after: Result, told: list[str]) -> bool:
     if [(t.shape, t.dtype) for t in before.outputs] != [(t.shape, t.dtype) for t in after.outputs]:
-        told.append(f"the outputs have other shapes or dtypes on {name} inputs")
+        told.append(f"the outputs have other shapes or dtypes on {named(name)}")
         return False
     if nested := differences(before.form, after.form):
         told += nested
         return False
     finite = all(bool(t.isfinite().all()) for t in before.outputs)
     if finite and not all(bool(t.isfinite().all()) for t in after.outputs):
-        told.append(f"the new model's output is not finite on {name} inputs")
+        told.append(f"the new model's output is not finite on {named(name)}")
         return False
     return True

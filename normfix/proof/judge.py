@@ -9,7 +9,7 @@ from statistics import median
 import torch
 
 from normfix.errors import UsageError
-from normfix.proof.evidence import EXCUSED, FACTOR, FORMULA, TELLING, Evidence, finer, ordered
+from normfix.proof.evidence import EXCUSED, FACTOR, FORMULA, TELLING, Evidence, finer, named, ordered
 from normfix.proof.form import differences
 from normfix.proof.hidden import hidden
 from normfix.proof.measure import Outputs, Result, distance, order, whole_equal
@@ -89,19 +89,19 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
     if (exact.failure or plain.failure) and not evidence.families[index].deployable:
         return None  # not every model takes every batch size
     if exact.failure or plain.failure:
-        told.append(f"the model does not run on {name} inputs: {exact.failure or plain.failure}")
+        told.append(f"the model does not run on {named(name)}: {exact.failure or plain.failure}")
         return None
     redone, rewritten = (evidence.redone or [])[index], evidence.rewritten[index]
     _require_dense([*exact.outputs, *plain.outputs, *redone.outputs])
     if not any(part.numel() for part in exact.outputs):
-        told.append(f"the model gives no numbers on {name} inputs: there is nothing to compare")
+        told.append(f"the model gives no numbers on {named(name)}: there is nothing to compare")
         return None
     if name != "given" and not all(bool(part.isfinite().all()) for part in (*exact.outputs, *plain.outputs)):
-        told.append(f"the model's output is not finite on {name} inputs, which were left out")
+        told.append(f"left out: the model's output is not finite on {named(name)}")
         return None
     rounding = _rounding(exact.outputs, plain)
     if name != "given" and rounding > TELLING:
-        told.append(f"{name} inputs were left out: the model's own rounding there is {rounding:.1e}")
+        told.append(f"left out: the model's own rounding is {rounding:.1e} on {named(name)}")
         return None
     if redone.failure or rewritten.failure:
         told.append(f"the rewritten model does not run: {redone.failure or rewritten.failure}")
@@ -109,7 +109,7 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
     formula, deployed = _formula(exact, redone, told), (evidence.deployed or {index: None})[index]
     own = 0.0 if evidence.rounded or formula > EXCUSED else _rounding(redone.outputs, rewritten)
     if name != "given" and own > TELLING:
-        told.append(f"{name} inputs were left out: the rewritten model's own rounding there is {own:.1e}")
+        told.append(f"left out: the rewritten model's own rounding is {own:.1e} on {named(name)}")
         return None
     conditions[name] = own
     return Trial(
@@ -165,25 +165,25 @@ def _optional(truth: list[torch.Tensor], result: Result | None, told: list[str])
 def _holds(trial: Trial, bound: float, formula_bound: float, told: list[str]) -> bool:
     if trial.formula is not None and trial.formula > formula_bound:
         told.append(
-            f"the rewrite is wrong: on {trial.inputs} inputs it differs by {trial.formula:.1e} in float64 "
+            f"the rewrite is wrong: on {named(trial.inputs)} it differs by {trial.formula:.1e} in float64 "
             f"(at most {formula_bound:.1e})"
         )
         return False
     if trial.rewritten is not None and trial.rewritten > bound:
         told.append(
-            f"the rewritten model rounds too far: {trial.rewritten:.1e} on {trial.inputs} inputs, "
+            f"the rewritten model rounds too far: {trial.rewritten:.1e} on {named(trial.inputs)}, "
             f"where the old one's own rounding is {trial.rounding:.1e}"
         )
         return False
     if trial.exported is not None and trial.exported > bound:
         told.append(
             f"the export is not faithful to this model: in ONNX Runtime it differs by {trial.exported:.1e} on "
-            f"{trial.inputs} inputs before any rewrite, so the rewrite is not judged there"
+            f"{named(trial.inputs)} before any rewrite, so the rewrite is not judged there"
         )
         return True
     if trial.exported is not None and trial.deployed is not None and trial.deployed > bound:
         told.append(
-            f"the rewritten model differs by {trial.deployed:.1e} in ONNX Runtime on {trial.inputs} inputs, "
+            f"the rewritten model differs by {trial.deployed:.1e} in ONNX Runtime on {named(trial.inputs)}, "
             f"where the old one differs by {trial.exported:.1e}"
         )
         return False
