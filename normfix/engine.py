@@ -144,10 +144,10 @@ def checks() -> tuple[Check, ...]:
     found: list[Check] = []
     for file in os.listdir(folder.__path__[0]):
         name, suffix = os.path.splitext(file)
-        if suffix != ".py" or name == "__init__":
+        if suffix != ".py" or name.startswith("_"):
             continue
         own = [one for one in vars(import_module(f"{folder.__name__}.{name}")).values() if isinstance(one, Check)]
-        if not own and not name.startswith("_"):
+        if not own:
             raise RuntimeError(f"normfix/checks/{file} holds no check: decorate a generator")
         found += own
     for check in found:
