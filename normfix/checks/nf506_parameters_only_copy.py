@@ -30,7 +30,8 @@ def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     written = _written(node, models)
     if not written or _sees_to_buffers(script, node, models):
         return
-    if any(word in _around(script, node).lower() for word in SELF_UPDATING):
+    around = _around(script, node).lower()
+    if any(word in around for word in SELF_UPDATING) or _runs_as_it_trains(script, written):
         raise Undecided("this copy may run in training mode, and so keep running statistics of its own")
     source = next(one for one in models if one != written) if len(set(models)) == 2 else models[0]
     if _has_batch_norm(script, node, models):
@@ -49,6 +50,11 @@ def _around(script: Script, loop: ast.For) -> str:
     """The text of the class that a loop stands in; a function may be called from anywhere in the file."""
     owner = script.class_of(loop)
     return script.source(owner) if owner is not None and len(classes(script)) > 1 else script.text
+
+
+def _runs_as_it_trains(script: Script, copy: str) -> bool:
+    """Is the copy called in a file that puts nothing in eval mode: then its norms never read running statistics."""
+    return ".eval(" not in script.text and any(dotted(one.func) == copy for one in script.of_type(ast.Call))
 
 
 def _models(script: Script, loop: ast.For) -> tuple[str, str] | None:

@@ -29,6 +29,9 @@ def update(line: str = LOOP, body: str = BODY, more: str = "") -> str:
             id="a helper sees to the buffers",
         ),
         pytest.param(PLAIN + update(), id="no batch norm in the file"),
+        pytest.param(
+            NET + update(more="    return F.mse_loss(net(x), ema(x))\n"), id="a copy that is never in eval mode"
+        ),
         pytest.param(update(), id="models that are not seen"),
         pytest.param(NET + update(body="        print(a, b)\n"), id="only compared"),
         pytest.param(NET + update(body="        a.grad = b.grad\n"), id="gradients are copied"),
@@ -76,6 +79,7 @@ HERE = LOOP + "  # here"
         pytest.param(update(HERE, "        a.data = 0.99 * a.data + 0.01 * b.data\n"), id="data is assigned"),
         pytest.param(update(HERE, "        a.data.copy_(0.9 * a.data + 0.1 * b.data)\n"), id="copy_"),
         pytest.param(update(HERE, "        a.lerp_(b, 0.01)\n"), id="lerp_"),
+        pytest.param(update(HERE, more="    return ema.eval()(x)\n"), id="a copy in eval mode"),
         pytest.param(update(HERE, "        b.data.copy_(a.data)\n"), id="the second is written"),
         pytest.param(
             update(HERE.replace("zip(ema", "enumerate(zip(ema").replace("()):", "())):").replace("a, b", "i, (a, b)")),
