@@ -64,6 +64,11 @@ def children(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def expression(text: str) -> ast.expr:
+    """The tree of an expression as it is written in a file, where brackets around it may let it run over lines."""
+    return ast.parse(f"({text}\n)", mode="eval").body
+
+
 def walk(node: ast.AST) -> Iterator[ast.AST]:
     """The node and all below it in the order of `ast.walk`, in a third of its time; no contexts, no operators."""
     nodes = [node]

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Collection, Iterator
 
 from normfix.graph import Layer, LayerGraph, Unknown
-from normfix.script import FUNCTIONS, Function, Script, walk
+from normfix.script import FUNCTIONS, Function, Script, expression, walk
 from normfix.usage.steps import dotted
 
 FLAG = (True, False)
@@ -42,7 +42,7 @@ def _deciding(text: str, entry: Function) -> set[str]:
     parameters = {one.arg for one in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)} - {"self"}
     found: set[str] = set()
     seen: set[str] = set()
-    todo = _names(ast.parse(text, mode="eval"))
+    todo = _names(expression(text))
     while todo:
         name = todo.pop()
         if name in seen:

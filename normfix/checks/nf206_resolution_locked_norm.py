@@ -8,6 +8,7 @@ from normfix.checks._flow import origin_of_channels
 from normfix.engine import Facts, Rule, on_call
 from normfix.findings import Problem, Severity
 from normfix.graph import Call, Layer, Undecided
+from normfix.script import expression
 from normfix.vocabulary import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS
 
 RULE = Rule("NF206", "resolution-locked-norm", Severity.INFO, readers={"source", "model", "onnx"})
@@ -39,7 +40,7 @@ def _sizes(layer: Layer) -> Sequence[int | str]:
         return norms.normalized_shape(layer)
     except Undecided:
         argument = layer.argument("normalized_shape")
-        node = ast.parse(argument.text, mode="eval").body if argument is not None and argument.text else None
+        node = expression(argument.text) if argument is not None and argument.text else None
         if not isinstance(node, (ast.List, ast.Tuple)) or any(isinstance(one, ast.Starred) for one in node.elts):
             raise
         return [one.value if isinstance(one, ast.Constant) else ast.unparse(one) for one in node.elts]  # type: ignore[misc]  # sizes are integers
