@@ -10,14 +10,24 @@ from collections.abc import Sequence
 
 from normfix import norms
 from normfix.graph import Argument, Layer, LayerGraph, Unknown
+from normfix.lazy import pattern
 from normfix.readers.interpreter.construction import plain
 from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.scopes import literal
 from normfix.readers.interpreter.values import Scope
 from normfix.script import Script, walk
 
+_TELLING = pattern(
+    r"partial\(\s*(?:[\w.]*(?:Batch|Instance)Norm|\w*(?:BN|bn)\b|[\w.]*Norm\w*\s*,[^()]*\beps\s*=\s*(?!\d+e-))"
+)
+"""A partial of a norm that has something to tell: its momentum, or an eps that is not the usual one."""
 _OPEN = Unknown("a partial is given the other arguments when it is called")
 _ELSEWHERE = Unknown("it is constructed where the partial is called")
+
+
+def may_prepare(text: str) -> bool:
+    """Is there a partial of a norm in this source of which rules may say something."""
+    return _TELLING.search(text) is not None
 
 
 def prepared(script: Script, scope: Scope, graphs: Sequence[LayerGraph]) -> LayerGraph:

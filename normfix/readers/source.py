@@ -43,9 +43,10 @@ def graphs(script: Script) -> list[LayerGraph]:
     if any(_builds(statement, script, reach) for statement in statements):
         found.append(read_block("the top level", statements, memo.module_of(script), memo))
     if "partial" in script.text and "functools.partial" in script.imports.values():
-        from normfix.readers.partials import prepared
+        from normfix.readers.partials import may_prepare, prepared
 
-        found.append(prepared(script, memo.module_of(script), found))
+        if may_prepare(script.text):
+            found.append(prepared(script, memo.module_of(script), found))
     return [graph for graph in found if graph.layers or graph.calls]
 
 

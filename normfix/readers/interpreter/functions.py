@@ -44,7 +44,8 @@ def run_function(
         return abandon(run, arguments, Unknown("its arguments do not fit its parameters"), function, receiver)
     run.stack.append(body)
     run.visited.add(body)
-    scope.yields = Items([], "generated") if run.is_generator(body) else None
+    if "yield" in function.scope.script.text and run.is_generator(body):
+        scope.yields = Items([], "generated")
     try:
         if isinstance(body, ast.Lambda):
             return expressions.evaluate(run, body.body, scope)

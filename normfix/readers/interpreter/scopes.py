@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from normfix.graph import Unknown
 from normfix.readers.interpreter.joining import join
@@ -18,6 +19,7 @@ from normfix.readers.interpreter.values import (
     Partial,
     Passed,
     Scope,
+    Table,
     Value,
 )
 from normfix.script import FUNCTIONS, Script, walk
@@ -30,7 +32,10 @@ BUILTINS = frozenset(
 )
 
 
-_LONGEST = 64
+_LONGEST, _LARGEST = 64, 16
+"""Elements of a list, and entries of a dict, that are read at the top level."""
+_READ = r"=(?!=)|\[[^\[\]]*\](?![ \t]*[-+*/]?=(?!=))|\.(?:get|items|keys|values|copy)\("
+"""What stands behind the name of a dict where it is written out, and where it is read."""
 
 
 def module_scope(script: Script) -> Scope:
@@ -92,7 +97,25 @@ def _binding(name: str, nodes: list[ast.AST], scope: Scope) -> Value:
     value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
     if isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name):
         value = None
+    if value is not None and _is_table(value, scope) and _is_filled_later(name, scope.script.text):
+        return Unknown(f"`{name}` may be changed where it is used")
     return literal(value, scope) if value is not None else _ambiguous(name)
+
+
+def _is_table(value: ast.expr, scope: Scope) -> bool:
+    """Is this a dict of a few entries."""
+    if isinstance(value, ast.Dict):
+        return len(value.keys) <= _LARGEST
+    if not isinstance(value, ast.Call) or value.args or not 0 < len(value.keywords) <= _LARGEST:
+        return False
+    return scope.script.resolve(value.func) == "dict" and all(one.arg for one in value.keywords)
+
+
+def _is_filled_later(name: str, text: str) -> bool:
+    """May a table of the top level be changed: set under a key, updated, or handed to something as a whole."""
+    # The name stands first: Python looks for it fast, and only then at what is around it.
+    used = re.findall(rf"{name}(?<![\w.*]{name})\b[ \t]*({_READ})?", text)
+    return used.count("=") != 1 or "" in used
 
 
 def literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
@@ -109,8 +132,16 @@ def literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
         elements = [literal(one, scope, depth + 1) for one in node.elts if not isinstance(one, ast.Starred)]
         items = Items([*elements], "tuple" if isinstance(node, ast.Tuple) else "list")
         return items if len(elements) == len(node.elts) else Unknown("it is put together at the top level")
-    if isinstance(node, ast.Call) and scope.script.resolve(node.func) == "functools.partial" and depth == 0:
-        return _partial(node, scope)
+    if isinstance(node, ast.Call) and depth == 0:
+        called = scope.script.resolve(node.func)
+        if called == "functools.partial":
+            return _partial(node, scope)
+        if called == "dict" and _is_table(node, scope):
+            return Table({one.arg: literal(one.value, scope, 1) for one in node.keywords})
+    if isinstance(node, ast.Dict) and len(node.keys) <= _LARGEST and depth < 4:
+        keys = [one.value for one in node.keys if isinstance(one, ast.Constant) and isinstance(one.value, (str, int))]
+        if len(keys) == len(node.keys):
+            return Table(dict(zip(keys, (literal(one, scope, depth + 1) for one in node.values), strict=True)))
     return Unknown("it is set at the top level to something that is not written out")
 
 

@@ -92,7 +92,9 @@ def item(run: Run, value: Value, index: Value, node: ast.AST, scope: Scope) -> V
 
 def _entry(table: Table, index: Value) -> Value:
     if isinstance(index, Constant) and hashable(index.value) and index.value in table.content:
-        return table.content[index.value]
+        value = table.content[index.value]
+        # A layer stays what it is; a setting may have been changed by whatever the table was handed to.
+        return table.leaked if table.leaked is not None and isinstance(value, Constant) else value
     found = list(table.content.values())
     if isinstance(index, Constant) or table.leaked is not None:
         found.append(table.leaked or Unknown("the dict has no such key"))
