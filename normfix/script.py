@@ -65,8 +65,10 @@ def children(node: ast.AST) -> list[ast.AST]:
 
 
 def expression(text: str) -> ast.expr:
-    """The tree of an expression as it is written in a file, where brackets around it may let it run over lines."""
-    return ast.parse(f"({text}\n)", mode="eval").body
+    """The tree of an argument as it is written in a call, whose brackets let it run over lines, perhaps starred."""
+    call = ast.parse(f"f({text}\n)", mode="eval").body
+    assert isinstance(call, ast.Call)
+    return call.args[0]
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:

@@ -7,7 +7,7 @@ import pytest
 
 from normfix.graph import Origin
 from normfix.readers import scripts
-from normfix.script import walk
+from normfix.script import expression, walk
 
 
 def resolve(text: str) -> str:
@@ -130,3 +130,16 @@ def test_what_cannot_be_parsed_says_so(text: str) -> None:
 def test_reading_code_does_not_warn(recwarn: pytest.WarningsRecorder) -> None:
     scripts.read(r"x = '\d' is 1", "m.py")
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        pytest.param("first or\n        last", "first or last", id="over two lines"),
+        pytest.param("width  # of the image", "width", id="a comment at the end"),
+        pytest.param("*sizes", "*sizes", id="starred"),
+        pytest.param("[a,\n b]", "[a, b]", id="a list over two lines"),
+    ],
+)
+def test_arguments_are_read_on_their_own(text: str, meant: str) -> None:
+    assert ast.unparse(expression(text)) == meant
