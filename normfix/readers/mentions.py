@@ -15,6 +15,27 @@ _APART = "".join(chr(code) if f"_{chr(code)}".isidentifier() else " " for code i
 """Between words, spaces only."""
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, as the parser counts them."""
+    return text.split("\n") if "\r" not in text else NEWLINES.split(text)
+
+
+def silence(script: Script, lines: list[str]) -> None:
+    """Empty the lines that hold a string and nothing else, whose value nobody takes: documentation."""
+    for node in script.of_type(ast.Expr):
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str) and node.end_lineno is not None:
+            before = lines[node.lineno - 1].encode()[: node.col_offset]
+            after = lines[node.end_lineno - 1].encode()[node.end_col_offset :]
+            if not before.strip() and not after.strip():
+                lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+
+
+def without_comments(text: str) -> str:
+    """A text without the lines that hold a comment only."""
+    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
+
+
 def words_in(text: str) -> frozenset[str]:
     """The words in a text; the table halves the time that a pattern takes."""
     return frozenset(text.translate(_APART).split() if text.isascii() else _WORDS.findall(text))

@@ -45,7 +45,8 @@ def says_norm(text: str) -> bool:
 
 def depends_on_other_uses(text: str) -> bool:
     """May a norm named here be judged by other uses of the same code: it cancels a bias, or has twins that differ."""
-    return "RMSNorm" in text or any(stem in text for stem in _CANCELLING)
+    found = [stem for stem in (*_CANCELLING, "RMSNorm") if stem in text]
+    return any(_whole(stem).search(text) for stem in found) or ("Norm" in text and _PART.search(text) is not None)
 
 
 def may_matter_beside(text: str) -> bool:

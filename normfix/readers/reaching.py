@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Collection, Iterable
 
-from normfix.readers.mentions import NEWLINES, uses, words_in
+from normfix.readers.mentions import lines_of, silence, uses, without_comments, words_in
 from normfix.readers.naming import depends_on_other_uses, matters_beside, may_matter_beside, names_norm
 from normfix.readers.siblings import FOREIGN
 from normfix.script import FUNCTIONS, Script, walk
@@ -25,14 +25,21 @@ class Reach:
 
     def __init__(self, script: Script, definitions: Iterable[Definition]) -> None:
         self._script = script
-        lines = script.text.split("\n") if "\r" not in script.text else NEWLINES.split(script.text)
+        lines = lines_of(script.text)
         values = [one for one in script.tree.body if isinstance(one, (ast.Assign, ast.AnnAssign))]
         nodes: list[Named] = [*definitions, *values]
         self.texts = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
+        silence(script, lines)
+        self._code = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
+        """The texts without what stands in them as documentation."""
         self._library = {*_LIBRARIES, *library_names(script)}
+        self._norms = {name for name, dotted in script.imports.items() if names_norm(dotted)}
+        self._judged = {name for name in self._norms if depends_on_other_uses(script.imports[name])}
         self._words: dict[Named, frozenset[str]] = {}
+        self._words_of_code: dict[Named, frozenset[str]] = {}
         self._next: dict[Named, list[Named]] = {}
         self._own: dict[Named, bool] = {}
+        self._depending: dict[Named, bool] = {}
         self._beside: dict[Named, bool] = {}
         self._leading: dict[str, bool] = {}
         """By an imported name."""
@@ -48,6 +55,15 @@ class Reach:
             self._words[node] = words_in(self.texts[node])
         return self._words[node]
 
+    def _mentioned(self, node: Named) -> frozenset[str]:
+        """The words in its code."""
+        text, code = self.texts[node], self._code[node]
+        if len(code) == len(text):
+            return self.words(node)
+        if node not in self._words_of_code:
+            self._words_of_code[node] = words_in(code)
+        return self._words_of_code[node]
+
     def may_call_library(self, statement: ast.stmt) -> bool:
         """May a statement at the top level call something of a library, as far as its words tell."""
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -61,12 +77,14 @@ class Reach:
         """
         used = {one: self._followed(one) for one in definitions}
         leading = [one for one, parts in used.items() if self._leads(parts, one in naming)]
-        if not depends_on_other_uses(self._script.text) and not any(
-            self._imports(part) for one in leading for part in used[one]
-        ):
-            return set(leading)
-        shared = {part for one in leading for part in used[one] if not isinstance(part, (ast.Assign, ast.AnnAssign))}
-        return {one for one, parts in used.items() if not shared.isdisjoint(parts)}
+        shared = {
+            part
+            for one in leading
+            if any(self._depends(part) for part in used[one])
+            for part in used[one]
+            if not isinstance(part, (ast.Assign, ast.AnnAssign))
+        }
+        return {*leading, *(one for one, parts in used.items() if not shared.isdisjoint(parts))}
 
     def _leads(self, parts: Iterable[Named], beside: bool) -> bool:
         if any(self._names(one) for one in parts):
@@ -96,23 +114,31 @@ class Reach:
 
     def _used(self, node: Named) -> list[Named]:
         if node not in self._next:
-            self._next[node] = [one for name in self._table.keys() & self.words(node) for one in self._table[name]]
+            self._next[node] = [one for name in self._table.keys() & self._mentioned(node) for one in self._table[name]]
         return self._next[node]
 
     def _names(self, node: Named) -> bool:
         """Does this code itself name a norm, under its own name or the one that it is imported under."""
         if node not in self._own:
-            imports = self._script.imports
-            self._own[node] = names_norm(self.texts[node]) or any(
-                names_norm(imports[name]) for name in imports.keys() & self.words(node)
-            )
+            named = names_norm(self._code[node]) and names_norm(without_comments(self._code[node]))
+            self._own[node] = named or not self._norms.isdisjoint(self._mentioned(node))
         return self._own[node]
+
+    def _depends(self, node: Named) -> bool:
+        """May a norm that this code leads to be judged by other uses of the code around it."""
+        if node not in self._depending:
+            named = self._names(node) and depends_on_other_uses(self._code[node])
+            imported = named or not self._judged.isdisjoint(self._mentioned(node))
+            self._depending[node] = imported or self._imports(node)
+        return self._depending[node]
 
     def _imports(self, node: Named) -> bool:
         """Does this code use something that a file beside this one defines, and that may lead to a norm there."""
         if node not in self._beside:
-            names = {name for name in self._script.imports.keys() & self.words(node) if self._may_lead_beside(name)}
-            dotted = sorted(uses(node, self.texts[node], self._script, names)) if names else []
+            names = {
+                name for name in self._script.imports.keys() & self._mentioned(node) if self._may_lead_beside(name)
+            }
+            dotted = sorted(uses(node, self._code[node], self._script, names)) if names else []
             self._beside[node] = any(self._leads_beside(one) for one in dotted)
         return self._beside[node]
 

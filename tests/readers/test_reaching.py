@@ -69,6 +69,38 @@ def test_definitions_that_lead_to_a_norm(body: str, expected: set[str]) -> None:
     assert read(body) == expected
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("class A:\n  'As nn.LayerNorm does.'\n  x = nn.Conv2d\n", id="a docstring"),
+        pytest.param("class A:\n  # not nn.LayerNorm\n  x = nn.Conv2d\n", id="a comment"),
+        pytest.param(
+            "class A:\n  'as B'\nclass B:\n  f(\"\")\n  'no nn.LayerNorm'\n", id="one of a block that another names"
+        ),
+    ],
+)
+def test_what_is_said_of_the_code_is_not_followed(body: str) -> None:
+    assert read(body) == set()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("class A:\n  'A.'; x = nn.BatchNorm2d, 'é'\n", id="on the line of a docstring"),
+        pytest.param("class A:\n  x = getattr(nn, 'BatchNorm2d')\n", id="a string with a purpose"),
+        pytest.param("class A:\n  'A\n  é'; x = nn.BatchNorm2d\n".replace("'", '"""'), id="behind a docstring"),
+    ],
+)
+def test_what_stands_beside_it_is(body: str) -> None:
+    assert read(body) == {"A"}
+
+
+def test_other_uses_matter_of_norms_that_take_a_bias_away() -> None:
+    shared = "class P:\n  x = nn.Conv2d(8, 8, 1)\nclass C:\n  z = P()\nclass BatchNormLike:\n  z = 1\n"
+    assert read(shared + "class A:\n  y = P(), nn.LayerNorm(8)\n") == {"A"}
+    assert read(shared + "class A:\n  y = P(), getattr(nn, f'{kind}Norm2d')\n") == {"A", "C", "P"}
+
+
 def test_objects_are_followed_one_deep() -> None:
     text = "from torch import nn\nclass B:\n  x = nn.LayerNorm(8)\nclass A:\n  y = B()\nclass C:\n  z = A()\n"
     script = scripts.read(text, "m.py")
