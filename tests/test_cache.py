@@ -72,7 +72,11 @@ def change_options(source: Path) -> Plan:
     return Plan(PLAN.codes, {"missing-eval": "broad"})
 
 
-@pytest.mark.parametrize("change", [change_text, change_rules, change_options])
+def change_purpose(source: Path) -> Plan:
+    return Plan(PLAN.codes, undecided=False)
+
+
+@pytest.mark.parametrize("change", [change_text, change_rules, change_options, change_purpose])
 def test_what_the_report_depends_on_names_the_entry(change: object, source: Path, folder: Path) -> None:
     examine(source, folder)
     plan = change(source)  # type: ignore[operator]

@@ -101,10 +101,10 @@ def test_a_crash_in_a_check_costs_one_file(tmp_path: Path, monkeypatch: pytest.M
 
     graphs = source.graphs
 
-    def fragile(script: object) -> object:
+    def fragile(script: object, whole: bool) -> object:
         if "bad.py" in script.path:  # type: ignore[attr-defined]
             raise KeyError("width")
-        return graphs(script)  # type: ignore[arg-type]
+        return graphs(script, whole)  # type: ignore[arg-type]
 
     monkeypatch.setattr(source, "graphs", fragile)
     (tmp_path / "bad.py").write_text("from torch.nn import LayerNorm\n")

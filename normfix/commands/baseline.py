@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         ignore=arguments.ignore or (),
         config=arguments.config,
         cache=not arguments.no_cache,
+        undecided=False,
     )
     for failure in report.errors:
         sys.stderr.write(f"error: {failure.path}: {failure.reason}\n")

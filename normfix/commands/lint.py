@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             baseline=arguments.baseline,
             jobs=arguments.jobs,
             cache=not arguments.no_cache,
+            undecided=options.tells_undecided(arguments),
         )
     )
     if fixing.wanted(arguments):

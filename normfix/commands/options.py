@@ -66,6 +66,11 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
 
 
+def tells_undecided(arguments: argparse.Namespace) -> bool:
+    """Will the report show more than findings: what was not decided, or how many norms there are."""
+    return bool(arguments.show_undecided or arguments.statistics or arguments.html or arguments.output_format == "json")
+
+
 def exit_code(report: Report, arguments: argparse.Namespace) -> int:
     """0, 1 for findings at or above `--fail-on`, 2 where something could not be read."""
     if report.errors:

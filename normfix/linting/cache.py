@@ -45,6 +45,7 @@ class Cache:
             sorted(plan.codes),
             sorted(map(repr, plan.options.items())),
             plan.named,
+            plan.undecided,
         ]
         return sha256(json.dumps(described).encode() + b"\0" + data).hexdigest()
 

@@ -29,6 +29,8 @@ class Plan:
     """Settings of single rules, by slug."""
     named: bool = False
     """Was this very source asked for, so that it is parsed although it cannot hold a misuse: to tell syntax errors."""
+    undecided: bool = True
+    """Is it asked as well what is not decided, and of how many norms it is known what feeds them."""
 
 
 def examine_file(path: str, plan: Plan, siblings: Siblings, cache: Cache | None = None) -> Report:
@@ -76,9 +78,13 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
     try:
         if siblings is not None:
             siblings.attach(script)
-        script.graphs = graphs(script)
+        # A suppression of a rule that is undecided is not useless.
+        script.graphs = graphs(script, plan.undecided or "noqa" in text.lower())
         report = _run(script, plan)
-        report.norms, report.decided = _count_norms(script.graphs)
+        if plan.undecided:
+            report.norms, report.decided = _count_norms(script.graphs)
+        else:
+            report.undecided.clear()
         return report
     finally:
         script.discard()

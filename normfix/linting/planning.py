@@ -31,11 +31,14 @@ class Words:
 class Planner:
     """From the path of a file to what is looked for in it; can be sent to another process."""
 
-    def __init__(self, words: Words, settings_of: Callable[[str], Settings], named: Iterable[str]) -> None:
+    def __init__(
+        self, words: Words, settings_of: Callable[[str], Settings], named: Iterable[str], undecided: bool = True
+    ) -> None:
         self.words = words
         self.settings_of = settings_of
         self.named = frozenset(named)
         """The paths that the caller gave; other files are found in them."""
+        self.undecided = undecided
         self._plans: dict[tuple[str, tuple[str, ...], bool], Plan] = {}
 
     def __call__(self, path: str) -> Plan:
@@ -50,7 +53,7 @@ class Planner:
         chosen = _chosen(self.words, settings)
         ignored = [word for pattern in matched for word in settings.per_file_ignores[pattern]]
         left = frozenset(code for code in chosen if not reach(rules()[code], ignored))
-        return Plan(left, settings.options, named)
+        return Plan(left, settings.options, named, self.undecided)
 
 
 def settings_source(path: str | None) -> Callable[[str], Settings]:

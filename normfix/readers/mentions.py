@@ -31,11 +31,6 @@ def silence(script: Script, lines: list[str]) -> None:
                 lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
 
 
-def without_comments(text: str) -> str:
-    """A text without the lines that hold a comment only."""
-    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
-
-
 def words_in(text: str) -> frozenset[str]:
     """The words in a text; the table halves the time that a pattern takes."""
     return frozenset(text.translate(_APART).split() if text.isascii() else _WORDS.findall(text))

@@ -35,6 +35,17 @@ def names_norm(text: str) -> bool:
     return any(_whole(stem).search(told) for stem in found) or _PART.search(text) is not None
 
 
+def names_layer_norms_only(text: str) -> bool:
+    """Are the norms that this code names all of the class LayerNorm."""
+    others = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text and stem != "LayerNorm"]
+    return not any(_whole(stem).search(text) for stem in others) and ("Norm" not in text or not _PART.search(text))
+
+
+def without_comments(text: str) -> str:
+    """A text without the lines that hold a comment only."""
+    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
+
+
 def says_norm(text: str) -> bool:
     """Is there anything about norms in this code, names of its own included."""
     low = text.lower()
@@ -47,6 +58,14 @@ def depends_on_other_uses(text: str) -> bool:
     """May a norm named here be judged by other uses of the same code: it cancels a bias, or has twins that differ."""
     found = [stem for stem in (*_CANCELLING, "RMSNorm") if stem in text]
     return any(_whole(stem).search(text) for stem in found) or ("Norm" in text and _PART.search(text) is not None)
+
+
+def names_producer(text: str) -> bool:
+    """Does this code name a layer that may feed a norm, other than in a question, or a part of such a name."""
+    if "Conv" not in text and "Linear" not in text:
+        return False
+    told = _PROBE.sub("", text)
+    return "Conv" in told or "Linear" in told
 
 
 def may_matter_beside(text: str) -> bool:
@@ -65,7 +84,9 @@ def matters_beside(text: str, other: str) -> bool:
 @lru_cache(maxsize=128)
 def _names_cancelling(text: str) -> bool:
     """Asked again by each file of a folder that imports the same ones."""
-    return any(stem in text for stem in _CANCELLING)
+    found = [stem for stem in _CANCELLING if stem in text]
+    told = _PROBE.sub("", without_comments(text)) if found else ""
+    return any(_whole(stem).search(told) for stem in found)
 
 
 @lru_cache(maxsize=2)

@@ -7,12 +7,18 @@ to no norm is still read when it uses what one that does uses too: a bias is spa
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Collection, Iterable
 
-from normfix.readers.mentions import lines_of, silence, uses, without_comments, words_in
-from normfix.readers.naming import depends_on_other_uses, matters_beside, may_matter_beside, names_norm
-from normfix.readers.siblings import FOREIGN
+from normfix.readers.beside import Beside
+from normfix.readers.mentions import lines_of, silence, words_in
+from normfix.readers.naming import (
+    depends_on_other_uses,
+    may_matter_beside,
+    names_layer_norms_only,
+    names_norm,
+    names_producer,
+    without_comments,
+)
 from normfix.script import FUNCTIONS, Script, walk
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -30,20 +36,22 @@ class Reach:
         nodes: list[Named] = [*definitions, *values]
         self.texts = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
         silence(script, lines)
-        self._code = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
+        self.code = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
         """The texts without what stands in them as documentation."""
         self._library = {*_LIBRARIES, *library_names(script)}
         self._norms = {name for name, dotted in script.imports.items() if names_norm(dotted)}
         self._judged = {name for name in self._norms if depends_on_other_uses(script.imports[name])}
+        self._producers = {name for name, dotted in script.imports.items() if names_producer(dotted)}
         self._words: dict[Named, frozenset[str]] = {}
         self._words_of_code: dict[Named, frozenset[str]] = {}
         self._next: dict[Named, list[Named]] = {}
-        self._own: dict[Named, bool] = {}
-        self._depending: dict[Named, bool] = {}
-        self._beside: dict[Named, bool] = {}
-        self._leading: dict[str, bool] = {}
-        """By an imported name."""
-        self._texts_beside: dict[str, str | None] = {}
+        self._own: dict[tuple[Named, bool], bool] = {}
+        self._beside = Beside(script)
+        self._importing: dict[Named, bool] = {}
+        self.used: dict[Definition, set[Named]] = {}
+        """By what is read, the definitions that run when it is."""
+        self.shared: set[Named] = set()
+        """Definitions of which every use matters."""
         self._table: dict[str, list[Named]] = {}
         for node in nodes:
             for name in _names_of(node):
@@ -57,7 +65,7 @@ class Reach:
 
     def _mentioned(self, node: Named) -> frozenset[str]:
         """The words in its code."""
-        text, code = self.texts[node], self._code[node]
+        text, code = self.texts[node], self.code[node]
         if len(code) == len(text):
             return self.words(node)
         if node not in self._words_of_code:
@@ -70,26 +78,30 @@ class Reach:
             return False
         return statement not in self.texts or not self._library.isdisjoint(self.words(statement))
 
-    def worth_reading(self, definitions: Iterable[Definition], naming: Collection[ast.AST]) -> set[Definition]:
+    def worth_reading(
+        self, definitions: Iterable[Definition], naming: Collection[ast.AST], whole: bool = True
+    ) -> set[Definition]:
         """Those that lead to a norm, and those that share code with one that does.
 
-        What is imported from files beside this one is followed from those that are `naming` a norm.
+        What is imported from files beside this one is followed from those that are `naming` a norm. Where the `whole`
+        of them is not wanted, those are left out that know of a norm only by the default of a parameter of their own.
         """
-        used = {one: self._followed(one) for one in definitions}
-        leading = [one for one, parts in used.items() if self._leads(parts, one in naming)]
-        shared = {
+        self.used = {one: self._followed(one) for one in definitions}
+        leading = [one for one in self.used if self._leads(one, one in naming, whole)]
+        self.shared = {
             part
             for one in leading
-            if any(self._depends(part) for part in used[one])
-            for part in used[one]
-            if not isinstance(part, (ast.Assign, ast.AnnAssign))
+            if any(self._depends(part, part is one and not whole) for part in self.used[one])
+            for part in self.used[one]
+            if not isinstance(part, (ast.Assign, ast.AnnAssign)) and self._constructs(part)
         }
-        return {*leading, *(one for one, parts in used.items() if not shared.isdisjoint(parts))}
+        return {*leading, *(one for one, parts in self.used.items() if not self.shared.isdisjoint(parts))}
 
-    def _leads(self, parts: Iterable[Named], beside: bool) -> bool:
-        if any(self._names(one) for one in parts):
+    def _leads(self, node: Definition, beside: bool, whole: bool) -> bool:
+        parts = self.used[node]
+        if any(self.names(one, one is node and not whole) for one in parts):
             return True
-        return beside and may_matter_beside(self._script.text) and any(self._imports(one) for one in parts)
+        return beside and may_matter_beside(self._script.text) and any(self.imports(one) for one in parts)
 
     def _followed(self, start: Named) -> set[Named]:
         """The definitions that are run when this one is: through one object, where it is a class, else two."""
@@ -117,61 +129,67 @@ class Reach:
             self._next[node] = [one for name in self._table.keys() & self._mentioned(node) for one in self._table[name]]
         return self._next[node]
 
-    def _names(self, node: Named) -> bool:
-        """Does this code itself name a norm, under its own name or the one that it is imported under."""
-        if node not in self._own:
-            named = names_norm(self._code[node]) and names_norm(without_comments(self._code[node]))
-            self._own[node] = named or not self._norms.isdisjoint(self._mentioned(node))
-        return self._own[node]
+    def names(self, node: Named, entered: bool = False) -> bool:
+        """Does this code itself name a norm, under its own name or the one that it is imported under.
 
-    def _depends(self, node: Named) -> bool:
+        Where it is `entered`, its parameters are not known, and their defaults stand for nothing.
+        """
+        key = (node, entered)
+        if key not in self._own:
+            if entered and not self.names(node):
+                return False
+            self._own[key] = self.says_norm(self.entered(node) if entered else self.code[node])
+        return self._own[key]
+
+    def says_norm(self, code: str) -> bool:
+        """Does this text name a norm, under its own name or the one that it is imported under."""
+        if names_norm(code) and names_norm(without_comments(code)):
+            return True
+        return bool(self._norms) and not self._norms.isdisjoint(words_in(code))
+
+    def says_layer_norms_only(self, code: str) -> bool:
+        """Are the norms that this text names all of the class LayerNorm."""
+        code = without_comments(code)
+        imported = self._norms & words_in(code)
+        return names_layer_norms_only(code) and all(
+            names_layer_norms_only(self._script.imports[one]) for one in imported
+        )
+
+    def _constructs(self, node: Named) -> bool:
+        """May this code construct a layer of which every use matters: one that feeds a norm, or a norm."""
+        if self.names(node) or names_producer(self.code[node]):
+            return True
+        return not self._producers.isdisjoint(self._mentioned(node))
+
+    def _depends(self, node: Named, entered: bool) -> bool:
         """May a norm that this code leads to be judged by other uses of the code around it."""
-        if node not in self._depending:
-            named = self._names(node) and depends_on_other_uses(self._code[node])
-            imported = named or not self._judged.isdisjoint(self._mentioned(node))
-            self._depending[node] = imported or self._imports(node)
-        return self._depending[node]
+        if self.names(node, entered):
+            code = without_comments(self.entered(node) if entered else self.code[node])
+            if depends_on_other_uses(code) or not self._judged.isdisjoint(words_in(code)):
+                return True
+        return self.imports(node)
 
-    def _imports(self, node: Named) -> bool:
+    def entered(self, node: Named) -> str:
+        """The code of a definition without the parameters of the function that it starts with."""
+        first = constructor(node) if isinstance(node, ast.ClassDef) else node
+        if not isinstance(first, FUNCTIONS):
+            return self.code[node]
+        lines = self.code[node].split("\n")
+        start, end = first.lineno - node.lineno, first.body[0].lineno - node.lineno
+        lines[start:end] = [""] * (end - start)
+        return "\n".join(lines)
+
+    def imports(self, node: Named) -> bool:
         """Does this code use something that a file beside this one defines, and that may lead to a norm there."""
-        if node not in self._beside:
-            names = {
-                name for name in self._script.imports.keys() & self._mentioned(node) if self._may_lead_beside(name)
-            }
-            dotted = sorted(uses(node, self._code[node], self._script, names)) if names else []
-            self._beside[node] = any(self._leads_beside(one) for one in dotted)
-        return self._beside[node]
+        if node not in self._importing:
+            self._importing[node] = self._beside.leads(node, self.code[node], self._mentioned(node))
+        return self._importing[node]
 
-    def _may_lead_beside(self, name: str) -> bool:
-        """Does an imported name stand for a block that leads to a norm, or for a module, of which parts do."""
-        if name not in self._leading:
-            dotted = self._script.imports[name]
-            self._leading[name] = dotted.partition(".")[0] not in FOREIGN and (
-                self._leads_beside(dotted)
-                or (f"{name}." in self._script.text and not self._text_beside(dotted) and self._part_leads(name))
-            )
-        return self._leading[name]
 
-    def _part_leads(self, name: str) -> bool:
-        """Does a part of a module lead to a norm, of those that the file names."""
-        module = self._script.imports[name]
-        # The name stands first: Python looks for it fast, and only then at what is before it.
-        for found in set(re.findall(rf"{name}(?<!\w{name})((?:\s*\.\s*\w+)+)", self._script.text)):
-            dotted = module
-            for part in "".join(found.split())[1:].split("."):
-                dotted = f"{dotted}.{part}"
-                if self._leads_beside(dotted):
-                    return True
-        return False
-
-    def _leads_beside(self, dotted: str) -> bool:
-        found = self._text_beside(dotted)
-        return found is not None and matters_beside(self._script.text, found)
-
-    def _text_beside(self, dotted: str) -> str | None:
-        if dotted not in self._texts_beside:
-            self._texts_beside[dotted] = self._script.text_beside(dotted)
-        return self._texts_beside[dotted]
+def constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    """The last `__init__` in the body of a class."""
+    found = (one for one in reversed(node.body) if isinstance(one, ast.FunctionDef) and one.name == "__init__")
+    return next(found, None)
 
 
 def library_names(script: Script) -> set[str]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import LayerGraph
+from normfix.readers.brevity import adds_no_norm, is_fed
 from normfix.readers.naming import says_norm
 from normfix.readers.reaching import Definition, Reach, definitions, library_names
 from normfix.script import FUNCTIONS, Script, walk
 
 
-def graphs(script: Script) -> list[LayerGraph]:
+def graphs(script: Script, whole: bool = True) -> list[LayerGraph]:
     """The layer graphs of a file; none where it builds no layers or names no norm.
+
+    Unless the `whole` of them is wanted, those are left out in which no rule can find anything.
 
     Blocks that it imports from files beside it are found through `script.sibling`.
     """
@@ -30,7 +33,9 @@ def graphs(script: Script) -> list[LayerGraph]:
     relevant = _relevant(script, reach)
     memo.read.update(relevant)
     memo.naming.update(node for node, naming in relevant.items() if naming)
-    worth = reach.worth_reading(relevant, memo.naming)
+    worth = reach.worth_reading(relevant, memo.naming, whole)
+    if not whole:
+        memo.brief.update({node: is_fed(reach, node) for node in worth if adds_no_norm(reach, node)})
     for node in (one for one in relevant if one in worth):
         if isinstance(node, ast.ClassDef):
             if not _is_module(node) and not _builds(node, script, reach):

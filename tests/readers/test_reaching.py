@@ -52,7 +52,9 @@ def test_what_names_one(text: str) -> None:
     [
         pytest.param("class A:\n  x = nn.Conv2d\n", set(), id="no norm"),
         pytest.param("class A:\n  x = BN(8)\n", {"A"}, id="under another name"),
-        pytest.param("class B:\n  x = BN(8)\nclass A:\n  y = B()\nclass C:\n  z = A()\n", {"A", "B", "C"}, id="shared"),
+        pytest.param(
+            "class B:\n  x = BN(8)\nclass A:\n  y = B()\nclass C:\n  z = A()\n", {"A", "B"}, id="a part of a part"
+        ),
         pytest.param(
             "def f():\n  return g()\ndef g():\n  return BN(8)\nclass A:\n  x = f()\n", {"A", "f", "g"}, id="calls"
         ),

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Unknown
-from normfix.readers.interpreter import attributes, containers, functions, statements
+from normfix.readers.interpreter import attributes, containers, functions, leaving, statements
 from normfix.readers.interpreter.joining import leaves, tensors
 from normfix.readers.interpreter.kinds import is_module_base
 from normfix.readers.interpreter.memo import Memo
@@ -47,13 +47,17 @@ _SETTING = (
 def read_class(cls: Class, memo: Memo, given: Mapping[str, object] | None = None) -> LayerGraph:
     """The graph of one class: its layers, and the calls of its forward and its other methods.
 
-    Parameters of its constructor are unknown, but for those whose values are `given`.
+    Parameters of its constructor are unknown, but for those whose values are `given`. The graph is empty where
+    `memo.brief` lets the class be left after its constructor, and its layers tell nothing.
     """
     graph = LayerGraph(cls.node.name, under=lambda given: read_class(cls, memo, given))
     run = Run(graph, memo)
     run.freezing, run.beside = True, cls.node in memo.naming
     try:
-        _construct_and_call(run, cls, given or {})
+        owner = _construct(run, cls, given or {})
+        if cls.node in memo.brief and leaving.tells_nothing(run, owner, memo.brief[cls.node]):
+            return LayerGraph(cls.node.name)
+        _call(run, owner)
         _call_escaped(run)
     except TooLarge:
         graph.open = Unknown(f"`{cls.node.name}` is too large to be followed")
@@ -112,7 +116,7 @@ def _holding(attribute: str, value: object, scope: Scope) -> Instance:
     return owner
 
 
-def _construct_and_call(run: Run, cls: Class, given: Mapping[str, object]) -> None:
+def _construct(run: Run, cls: Class, given: Mapping[str, object]) -> Instance:
     owner = Instance(cls)
     functions.prepare(owner)
     run.receivers.append(owner)
@@ -120,6 +124,11 @@ def _construct_and_call(run: Run, cls: Class, given: Mapping[str, object]) -> No
     if initialise is not None:
         _enter(run, initialise, owner, _parameters(initialise, f"{cls.node.name}.__init__", given))
     run.building = False
+    return owner
+
+
+def _call(run: Run, owner: Instance) -> None:
+    cls = owner.cls
     _lose_replaced(run, owner)
     forward = functions.forward_of(owner)
     entries: list[Callable[[], int]] = []

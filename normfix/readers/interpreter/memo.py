@@ -19,6 +19,8 @@ class Memo:
         """Classes and functions that have a graph of their own."""
         self.naming: set[ast.AST] = set()
         """Classes and functions that name a norm themselves."""
+        self.brief: dict[ast.AST, bool] = {}
+        """Classes that may be left after their constructor; whether something feeds layer norms there."""
         self._modules: dict[int, Scope] = {}
         self._blocks: dict[tuple[int, str], Class | Function | None] = {}
         self._rounds: dict[Loop, Rounds] = {}
