@@ -9,7 +9,7 @@ from normfix import engine, sources
 from normfix.engine import UNREADABLE_FILE, UNUSED_SUPPRESSION, Facts
 from normfix.findings import Failure, Finding, Report
 from normfix.graph import Layer, LayerGraph, Undecided
-from normfix.linting.prefilter import may_misuse
+from normfix.linting.prefilter import may_misuse, names_suppressed
 from normfix.readers import scripts
 from normfix.readers.siblings import Siblings
 from normfix.records import dataclass, field
@@ -79,7 +79,7 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
         if siblings is not None:
             siblings.attach(script)
         # A suppression of a rule that is undecided is not useless.
-        script.graphs = graphs(script, plan.undecided or "noqa" in text.lower())
+        script.graphs = graphs(script, plan.undecided or names_suppressed(text))
         report = _run(script, plan)
         if plan.undecided:
             report.norms, report.decided = _count_norms(script.graphs)

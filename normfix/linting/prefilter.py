@@ -25,7 +25,7 @@ _SUPPRESSION = pattern(r"(?i)normfix\s*:\s*noqa|noqa\s*:[^\n\r]*(?:nf|[a-z]-[a-z
 
 def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> bool:
     """Can a source rule fire on this text, or a comment in it be useless."""
-    if "noqa" in text.lower() and _SUPPRESSION.search(text):
+    if names_suppressed(text):
         return True
     if not any(word in text for word in WORDS):
         return False
@@ -34,6 +34,11 @@ def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> b
     if names_norm(text) or (siblings is not None and says_norm(text) and _imports_norm(text, path, siblings)):
         return True
     return any(check.may_find(text, plan.options) for check in _by_cost() if check.rule.code in plan.codes)
+
+
+def names_suppressed(text: str) -> bool:
+    """May a comment in this text name a rule that it suppresses, and be useless."""
+    return "noqa" in text.lower() and _SUPPRESSION.search(text) is not None
 
 
 @cache
