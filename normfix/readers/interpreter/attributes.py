@@ -37,6 +37,9 @@ from normfix.readers.interpreter.values import (
 from normfix.script import FUNCTIONS
 
 _VIEWS = frozenset({"T", "mT", "H", "mH", "data", "real", "imag", "grad", "values", "indices"})
+_RECORDS = frozenset({"dataclass", "define", "frozen", "attrs", "NamedTuple", "BaseModel", "TypedDict"})
+"""Decorators and bases that make fields of what a class assigns."""
+_FIELD = Unknown("it is a field, which each object may set")
 _INSIDES = frozenset({"__dict__", "_modules", "_parameters", "__class__"})
 
 
@@ -142,8 +145,13 @@ def _inherited(run: Run, owner: Instance, name: str) -> Value | None:
         if isinstance(found, FUNCTIONS):
             return _method(run, found, home, owner)
         if found is not None:
-            return expressions.evaluate(run, found, home.scope)
+            return _FIELD if _has_fields(home) else expressions.evaluate(run, found, home.scope)
     return None
+
+
+def _has_fields(home: Class) -> bool:
+    """Are the values in the body of this class defaults, which each object may be given others for."""
+    return any(_last(one) in _RECORDS for one in (*home.node.decorator_list, *home.node.bases))
 
 
 def _method(run: Run, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Class, owner: Instance) -> Value:
@@ -253,7 +261,7 @@ def _of_class(run: Run, value: Class, name: str) -> Value:
                 return _of_the_class(Function(found, home.scope, home), value)
             return Function(found, home.scope, home) if "staticmethod" in marks else Method(value, name)
         if found is not None:
-            return expressions.evaluate(run, found, home.scope)
+            return _FIELD if _has_fields(home) else expressions.evaluate(run, found, home.scope)
     return Method(value, name)
 
 
