@@ -21,7 +21,8 @@ def lines_of(text: str) -> list[str]:
 
 
 def silence(script: Script, lines: list[str]) -> None:
-    """Empty the lines that hold a string and nothing else, whose value nobody takes: documentation."""
+    """Empty the lines that hold a comment, or a string whose value nobody takes, and nothing else: documentation."""
+    lines[:] = ["" if "#" in line and line.lstrip().startswith("#") else line for line in lines]
     for node in script.of_type(ast.Expr):
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str) and node.end_lineno is not None:

@@ -17,7 +17,6 @@ from normfix.readers.naming import (
     names_layer_norms_only,
     names_norm,
     names_producer,
-    without_comments,
 )
 from normfix.script import FUNCTIONS, Script, walk
 
@@ -46,7 +45,9 @@ class Reach:
         self._words_of_code: dict[Named, frozenset[str]] = {}
         self._next: dict[Named, list[Named]] = {}
         self._own: dict[tuple[Named, bool], bool] = {}
+        self._depending: dict[tuple[Named, bool], bool] = {}
         self._beside = Beside(script)
+        self._constructing: dict[Named, bool] = {}
         self._importing: dict[Named, bool] = {}
         self.used: dict[Definition, set[Named]] = {}
         """By what is read, the definitions that run when it is."""
@@ -142,14 +143,13 @@ class Reach:
         return self._own[key]
 
     def says_norm(self, code: str) -> bool:
-        """Does this text name a norm, under its own name or the one that it is imported under."""
-        if names_norm(code) and names_norm(without_comments(code)):
+        """Does this code name a norm, under its own name or the one that it is imported under."""
+        if names_norm(code):
             return True
         return bool(self._norms) and not self._norms.isdisjoint(words_in(code))
 
     def says_layer_norms_only(self, code: str) -> bool:
-        """Are the norms that this text names all of the class LayerNorm."""
-        code = without_comments(code)
+        """Are the norms that this code names all of the class LayerNorm."""
         imported = self._norms & words_in(code)
         return names_layer_norms_only(code) and all(
             names_layer_norms_only(self._script.imports[one]) for one in imported
@@ -157,17 +157,19 @@ class Reach:
 
     def _constructs(self, node: Named) -> bool:
         """May this code construct a layer of which every use matters: one that feeds a norm, or a norm."""
-        if self.names(node) or names_producer(self.code[node]):
-            return True
-        return not self._producers.isdisjoint(self._mentioned(node))
+        if node not in self._constructing:
+            named = self.names(node) or names_producer(self.code[node])
+            self._constructing[node] = named or not self._producers.isdisjoint(self._mentioned(node))
+        return self._constructing[node]
 
     def _depends(self, node: Named, entered: bool) -> bool:
         """May a norm that this code leads to be judged by other uses of the code around it."""
-        if self.names(node, entered):
-            code = without_comments(self.entered(node) if entered else self.code[node])
-            if depends_on_other_uses(code) or not self._judged.isdisjoint(words_in(code)):
-                return True
-        return self.imports(node)
+        key = (node, entered)
+        if key not in self._depending:
+            code = (self.entered(node) if entered else self.code[node]) if self.names(node, entered) else ""
+            named = depends_on_other_uses(code) or not self._judged.isdisjoint(words_in(code))
+            self._depending[key] = named or self.imports(node)
+        return self._depending[key]
 
     def entered(self, node: Named) -> str:
         """The code of a definition without the parameters of the function that it starts with."""
