@@ -17,6 +17,7 @@ from normfix.readers.live.definitions import definitions_of
 from normfix.readers.live.exported import exported_graph
 from normfix.readers.live.failing import annotate, record
 from normfix.readers.live.failures import why
+from normfix.readers.live.inference import closed, ordinary
 from normfix.readers.live.kept import attributes, mark
 from normfix.readers.live.layers import Modules, modules_of
 from normfix.readers.live.preserve import quiet, traceable, untouched
@@ -59,6 +60,7 @@ def capture(
     wrappers that cannot be taken off and for lazy layers.
     """
     plain, around = unwrap(require_plain(model))
+    plain = ordinary(plain)
     modules = modules_of(plain)
     found = _captured(plain, modules, around, example_inputs, example_kwargs)
     found.graph.wrappers = around
@@ -196,4 +198,5 @@ def _arguments(
 
 
 def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    tensor = tensor.clone() if closed(tensor) else tensor
     return tensor if tensor.device == device else tensor.to(device)

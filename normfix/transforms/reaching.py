@@ -40,13 +40,13 @@ def into_layers_ahead(flow: Flow, store: Store, calls: Mapped) -> str:
 
 def _producers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
     """The layers behind this node that would take the map, each with its part of it."""
+    if node.op == "placeholder":
+        raise Refused(f"it reads {flow.name(node)}")
     flow.only_reader(node)
     if node in flow.closed:
         raise Refused(f"{flow.name(node)} was folded in a way of its own")
     if operation(node) in PRODUCERS and node not in flow.removed:
         return [Landing(node, affine)]
-    if node.op == "placeholder":
-        raise Refused(f"it reads {flow.name(node)}")
     return [landing for source, part in passes.pull(flow, node, affine) for landing in _producers(flow, source, part)]
 
 

@@ -93,6 +93,17 @@ def test_a_model_that_moves_everything_comes_back_as_it_was(inputs, training):
     assert not hasattr(model, "fresh")
 
 
+@pytest.mark.parametrize("made_there", ["model", "inputs", "both"])
+def test_tensors_of_inference_mode_can_be_captured(made_there):
+    made = {}
+    for name, make in {"model": lambda: nn.Conv2d(3, 4, 3), "inputs": lambda: torch.randn(2, 3, 8, 8)}.items():
+        with torch.inference_mode(made_there in (name, "both")):
+            made[name] = make()
+    found = capture(made["model"], made["inputs"])
+    assert found.reason == "" and [call.kind for call in found.graph.calls] == ["input", "Conv2d"]
+    assert made["model"].weight.is_inference() == (made_there != "inputs") and made["model"].weight.requires_grad
+
+
 def test_running_statistics_do_not_move_in_train_mode():
     model = settled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))).train()
     mean, count = model[1].running_mean.clone(), model[1].num_batches_tracked.clone()

@@ -176,6 +176,12 @@ CASES = {
     "conv-output-is-an-output": (
         lambda_of(lambda m, x: (lambda y: (m.bn(y), y))(m.c(x)), c=conv(), bn=BN(4)), image(),
         "the output of `c` is read 2 times, by `bn` and the output of the model"),
+    "input-has-another-reader": (
+        lambda_of(lambda m, x: m.c(m.bn(x)).relu() + m.d(x), c=conv(padding=1), d=conv(padding=1), bn=BN(4)), image(),
+        "it reads the input `inputs_0`"),
+    "input-in-a-cat-and-elsewhere": (
+        lambda_of(lambda m, x: m.bn(torch.cat([m.c(x), x], 1)), c=conv(padding=1), bn=BN(8)), image(),
+        "it reads the input `inputs_0`"),
     "parameter-tied-in-two-modules": (_tied(), image(), "also read by"),
     "activation-between": (chain(conv(), nn.ReLU(), BN(4)), image(), "`1` stands between"),
     "weight-read-outside-the-module": (
