@@ -18,13 +18,19 @@ _KEEPING = frozenset("list tuple OrderedDict dict IntermediateLayerGetter create
 _WALKS = ("children", "modules", "named_children", "named_modules", "values", "items")
 
 
-def holding(script: Script, scope: Scope, value: ast.expr | None, depth: int = _DEPTH) -> Contents:
+def holding(script: Script, scope: Scope, value: ast.expr | None) -> Contents:
     """What is known of the network that an expression builds, the names that it uses looked up in its scope."""
+    return _holding(script, scope, value, set(), _DEPTH)
+
+
+def _holding(script: Script, scope: Scope, value: ast.expr | None, seen: set[ast.expr], depth: int) -> Contents:
+    """The same; each expression is looked at once, as a name may be bound to lists of itself."""
     known = contents(script, value)
-    if known.batch_norm or value is None or not depth:
+    if known.batch_norm or value is None or value in seen or not depth:
         return known
+    seen.add(value)
     for part in _parts(unwrapped(value), scope):
-        held = holding(script, scope, part, depth - 1)
+        held = _holding(script, scope, part, seen, depth - 1)
         if held.batch_norm:
             return replace(held, frozen=held.frozen or known.frozen)
     return known

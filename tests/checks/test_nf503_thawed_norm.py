@@ -64,6 +64,9 @@ def backbone(*lines: str, rest: str = "") -> str:
             NETWORK + "for c in heads:\n    for p in c.parameters():\n        p.requires_grad = False\n" + TRAIN,
             id="other modules",
         ),
+        pytest.param(
+            "net = build()\n" + "net = [net, net, net, net]\n" * 6 + FREEZE + TRAIN, id="a name for lists of itself"
+        ),
         pytest.param("import pytest\n" + NETWORK + FREEZE + TRAIN, id="a unit test"),
         pytest.param(
             NETWORK
