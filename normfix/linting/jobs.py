@@ -150,7 +150,7 @@ class Uncollected:
     It is off inside, and runs once for every few megabytes of source: a script takes its tree apart itself.
     """
 
-    BYTES = 16_000_000
+    BYTES = 32_000_000
 
     def __enter__(self) -> Uncollected:
         self._enabled = gc.isenabled()

@@ -37,7 +37,8 @@ class Siblings:
     def attach(self, script: Script) -> Script:
         """The same script, its `sibling` answered from here."""
         script.sibling = self.finder(script.path)
-        script.text_beside = lambda name: self.text(script.path, name)
+        path = script.path  # A function that held the script would keep it from being freed with its last user.
+        script.text_beside = lambda name: self.text(path, name)
         return script
 
     def text(self, path: str, name: str, depth: int = _DEPTH) -> str | None:
