@@ -28,11 +28,15 @@ def names_norm(text: str) -> bool:
     """Does this code name a norm of a library other than in a question, or may it put such a name together."""
     if "Norm" not in text and "_norm" not in text and "LRN" not in text:
         return False
-    found = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text]
-    if not found:
-        return "Norm" in text and _PART.search(text) is not None
-    told = _PROBE.sub("", text) if "isinstance" in text else text
-    return any(_whole(stem).search(told) for stem in found) or _PART.search(text) is not None
+    if "Norm" not in text and "_norm" not in text and "LRN" not in text:
+        return False
+    told = ""
+    for stem in (*_CLASSES, *_FUNCTIONS):
+        if stem in text and _whole(stem).search(text):
+            told = told or (_PROBE.sub("", text) if "isinstance" in text else text)
+            if told is text or _whole(stem).search(told):
+                return True
+    return "Norm" in text and _PART.search(text) is not None
 
 
 def names_layer_norms_only(text: str) -> bool:
