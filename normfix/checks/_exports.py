@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from normfix.checks._spelled import called
 from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.records import dataclass
@@ -20,12 +21,11 @@ EXPORTERS = {
     "torch.export.export": "mod",
 }
 """Calls that write down what a model does in the mode that it is in, and the name of their first parameter."""
-_CALLED = pattern(
-    r"(?:dynamo_export|(?<!\w)(?<!def )(?:export|trace|trace_module))(?:[ \t]*\(|[ \t]+as\b)"
-    r"|=[ \t]*[\w.]*(?:export|trace|trace_module)[ \t]*[\r\n#;]"
+EXPORTING = (
+    "torch",
+    "onnx|jit|torch.export|import export",
+    pattern(called(*{name.rpartition(".")[2]: None for name in EXPORTERS})),
 )
-"""A call, or another name for what is called."""
-EXPORTING = ("torch", "onnx|jit|torch.export|import export", _CALLED)
 """What stands in every file that holds one."""
 
 
@@ -88,7 +88,8 @@ def keeper(script: Script, scope: Scope, name: str) -> Scope:
     homes = [one for one in methods if name in one.bound]
     if len(homes) != 1 or any(script.resolve(one) != "object" for one in owner.bases):
         raise Undecided(f"who sets the mode of `{name}` is not known")
-    if not any(dotted(call.func) == owner.name for call in script.of_type(ast.Call)):
+    named_once = script.text.count(owner.name) == 1
+    if named_once or not any(dotted(call.func) == owner.name for call in script.of_type(ast.Call)):
         raise Undecided(f"`{owner.name}` is used by files that are not seen")
     last = name.rpartition(".")[2]
     changes = [change for call in script.of_type(ast.Call) if (change := switch(call)) is not None]

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from normfix.checks._loader_sources import loaders_behind
 from normfix.checks._loaders import Loader, named_for_evaluation, named_for_training, trains
+from normfix.checks._spelled import called
 from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.flow import Event, aliases, callee, effects, events, is_loop_variable, reach
@@ -15,7 +16,7 @@ from normfix.usage.steps import Loop, Scope, dotted, loops, scope_of, scopes, sw
 FEEDING = (
     "DataLoader",
     "utils",
-    pattern(r"DataLoader(?<!\wDataLoader)(?:[ \t]*\(|[ \t]+as\b)|=[ \t]*[\w.]*DataLoader[ \t]*[\r\n#;]"),
+    pattern(called("DataLoader")),
     pattern(r"backward|fit(?<!\wfit)\b|create_supervised_trainer|Trainer|training_step"),
 )
 """What stands in every file that builds a loader and trains."""

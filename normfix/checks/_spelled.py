@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from normfix.lazy import pattern
 
-_FUNCTION = pattern(r"(?m)^([ \t]*)(?:async[ \t]+)?def[ \t]+(\w+)")
+_FUNCTION = pattern(r"def[ \t]+(\w+)")
+_DEEPEST = 200
+"""Characters that functions are indented by at most."""
 _CLASS = pattern(r"class(?<!\wclass)[ \t]+\w+[ \t]*\(([^()]*)")
 _BASES = ("nn.", "Module", "PreTrainedModel")
 _OTHER_NAMES = pattern(
@@ -23,9 +25,21 @@ def may_define_module(text: str) -> bool:
     )
 
 
+def called(*names: str) -> str:
+    """A pattern of the calls of functions of these names, and of what gives such a function another name."""
+    call = "|".join(rf"{name}(?<!\w{name})(?<!def {name})(?:[ \t]*\(|[ \t]+as\b)" for name in names)
+    return rf"{call}|=[ \t]*[\w.]*(?:{'|'.join(names)})[ \t]*[\r\n#;]"
+
+
 def heads(text: str) -> list[tuple[int, int, str]]:
     """Where each function begins, how deep, and its name."""
-    return [(one.start(), len(one[1]), one[2]) for one in _FUNCTION.finditer(text)]
+    found = []
+    for one in _FUNCTION.finditer(text):
+        line = text.rfind("\n", 0, one.start()) + 1
+        before = text[line : one.start()].removesuffix("async ") if one.start() - line < _DEEPEST else "x"
+        if not before.strip(" \t"):
+            found.append((line, len(before), one[1]))
+    return found
 
 
 def around(functions: Sequence[tuple[int, int, str]], place: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from normfix import norms
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer
+from normfix.lazy import pattern
 from normfix.usage.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
 
 RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE | {"onnx"})
@@ -26,8 +27,11 @@ ON_PURPOSE = (
 )
 """Words of files that want the statistics of the batch at test time, or cannot have buffers."""
 
+GIVEN = pattern(r"track_running_stats\s*=\s*False\b|,[^,=()]+,\s*False\b")
+"""By name, or by position behind another argument."""
 
-@on_node(RULE, ast.Call, words=("BatchNorm", "False"))
+
+@on_node(RULE, ast.Call, words=("BatchNorm", GIVEN))
 def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
     """A batch norm that is constructed with `track_running_stats=False`."""
     script = facts.script

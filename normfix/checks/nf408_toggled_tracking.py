@@ -7,16 +7,18 @@ from normfix import norms
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer
+from normfix.lazy import pattern
 from normfix.script import Script
 from normfix.usage.networks import is_unit_test
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF408", "toggled-tracking", Severity.WARNING, readers=SOURCE | LIVE)
 NAME = "track_running_stats"
+SET = pattern(rf"\.\s*{NAME}|[\"']{NAME}")
 HELP = "Call `eval()` on a norm to freeze it; construct it with `track_running_stats=False` to have no statistics"
 
 
-@on_script(RULE, words=(NAME,))
+@on_script(RULE, words=(NAME, SET))
 def toggled_tracking(script: Script, facts: Facts) -> Iterator[Problem]:
     """The attribute is set to False from outside, never set back, and the buffers are kept."""
     if is_unit_test(script) or _is_set_back(script) or _drops_buffers(script):

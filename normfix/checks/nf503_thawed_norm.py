@@ -21,6 +21,7 @@ SECOND = pattern(r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|ne
 SETS = pattern(r"\.\s*requires_grad(?:_|\s*=[^=])|[\"']requires_grad[\"']\s*,")
 HEADS = frozenset("fc head heads classifier last_linear linear output out logits decoder projection proj".split())
 """Parts of a network behind its last batch norm, by the names that their parameters begin with."""
+THAWS, FREEZES = pattern("requires_grad_"), pattern(r"requires_grad_\s*\(\s*(?:\w+\s*=\s*)?False")
 ELSEWHERE = ("FrozenBatchNorm", "freeze_bn", "freeze_batch", "track_running_stats", "adabn", "lora", "adapter", "peft")
 
 
@@ -29,8 +30,9 @@ def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with batch norm whose parameters get `requires_grad = False`, and which is then trained as it is."""
     if "requires_grad" not in script.text or is_unit_test(script) or any(one in script.text for one in ELSEWHERE):
         return
-    thawed = {name for _, name in _switched(script, True)}
-    for node, scope, name in _frozen(script):
+    frozen = list(_frozen(script))
+    thawed = {name for _, name in _switched(script, True)} if frozen else set()
+    for node, scope, name in frozen:
         if (
             name in thawed
             or SECOND.search(name.rpartition(".")[2].lower())
@@ -68,7 +70,8 @@ def _always(script: Script, node: ast.AST) -> bool:
 
 def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr, str]]:
     """Each place where all parameters of a network get this `requires_grad`, with the name of the network."""
-    for call in script.of_type(ast.Call):
+    switches = THAWS if value else FREEZES
+    for call in script.of_type(ast.Call) if switches.search(script.text) else ():
         if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":
             given = [*call.args, *(one.value for one in call.keywords)]
             chosen = getattr(given[0], "value", None) if given else True

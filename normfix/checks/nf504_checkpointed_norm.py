@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._attributes import normed_attributes
 from normfix.checks._modes import trains
+from normfix.checks._spelled import called
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph
@@ -22,11 +23,8 @@ RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIV
 CHECKPOINT = "torch.utils.checkpoint."
 SPELLED_OUT = pattern(r"checkpoint(?:[\s\\]|#[^\n]*\n)*\.(?:[\s\\]|#[^\n]*\n)*checkpoint")
 """`checkpoint.checkpoint`, through a package that holds it."""
-CALLED = pattern(
-    r"checkpoint(?<!\wcheckpoint)(?:_sequential)?(?:[ \t]*\(|[ \t]+as\b)"
-    r"|=[ \t]*[\w.]*checkpoint(?:_sequential)?[ \t]*[\r\n#;]"
-)
-"""A call, or another name: more than the import of a module, which is all that many files do with it."""
+CALLED = pattern(called("checkpoint", "checkpoint_sequential"))
+"""More than the import of a module, which is all that many files do with it."""
 AWARE = pattern(r"momentum.*sqrt|-\s*(?:\w+\.)?sqrt|FrozenBatchNorm|momentum=None|patch_batchnorm|BatchNormAux")
 """Words of code that makes up for the second update, or does not have it."""
 

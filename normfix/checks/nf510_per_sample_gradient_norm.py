@@ -18,7 +18,7 @@ FUNCTIONAL = ("torch.func.functional_call", "torch.func.stack_module_state", "fu
 FUNCTIONAL_BUFFERS = "functorch.make_functional_with_buffers"
 
 
-@on_script(RULE, words=("opacus|vmap",))
+@on_script(RULE, words=("opacus|vmap", "opacus|functional_call|stack_module_state|make_functional"))
 def per_sample_gradient_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with batch norm that is handed to Opacus, or made functional for vmap."""
     private = "opacus" in script.text

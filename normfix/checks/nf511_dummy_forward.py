@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
-from normfix.checks._probes import MADE_UP, SHORT, may_probe
+from normfix.checks._probes import MADE_UP, SHORT, made_up, may_probe
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
 from normfix.lazy import pattern
@@ -18,10 +18,10 @@ MAKERS = frozenset(f"torch.{name}" for name in SHORT)
 NEWLINES = pattern("\r\n|\r|\n")
 
 
-@on_script(RULE, words=("torch", "|".join(f"{name}(" for name in SHORT), may_probe))
+@on_script(RULE, words=("torch", "|".join(MADE_UP), may_probe))
 def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
     """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
-    if not MADE_UP.search(script.text) or is_unit_test(script) or "Lazy" in script.text:
+    if "Lazy" in script.text or is_unit_test(script) or not may_probe(script.text):
         return
     for scope in _scopes_with_makers(script):
         for call in (one for one in scope.calls if one.args and _is_made_up(script, scope, one.args[0])):
@@ -44,8 +44,8 @@ def _scopes_with_makers(script: Script) -> Iterator[Scope]:
 def _lines_with_makers(text: str) -> set[int]:
     found: set[int] = set()
     line, last = 1, 0
-    for word in MADE_UP.finditer(text):
-        line, last = line + len(NEWLINES.findall(text, last, word.start())), word.start()
+    for place in sorted(made_up(text)):
+        line, last = line + len(NEWLINES.findall(text, last, place)), place
         found.add(line)
     return found
 

@@ -180,24 +180,28 @@ def reached(script: Script, start: ast.AST) -> list[ast.AST]:
     return list(seen)
 
 
-@lru_cache(maxsize=8)
-def _probes(script: Script) -> frozenset[ast.AST]:
-    """Names of layers that no network holds.
+def _built(root: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below one, but for names of layers that no network holds.
 
     They are only compared with, in the arguments of isinstance, or built, called and dropped: `nn.BatchNorm1d(8)(x)`.
     """
-    calls = [*script.of_type(ast.Call)]
-    compared = (one for one in calls if dotted(one.func) in ("isinstance", "issubclass", "type"))
-    found = {node for call in compared for one in call.args for node in walk(one)}
-    return frozenset(found.union(one.func.func for one in calls if isinstance(one.func, ast.Call)))
+    probes: set[ast.AST] = set()
+    for node in walk(root):
+        if isinstance(node, ast.Call):
+            if dotted(node.func) in ("isinstance", "issubclass", "type"):
+                probes.update(part for one in node.args for part in walk(one))
+            if isinstance(node.func, ast.Call):
+                probes.add(node.func.func)
+        if node not in probes:
+            yield node
 
 
 def _inside(script: Script, roots: list[ast.AST]) -> Contents:
     batch_norm: bool | None = False
     dropout: bool | None = False
     freezes = False
-    probes, own = _probes(script), _definitions(script)
-    for node in (node for root in roots for node in walk(root) if node not in probes):
+    own = _definitions(script)
+    for node in (node for root in roots for node in _built(root)):
         if isinstance(node, ast.Name | ast.Attribute):
             last = script.resolve(node).rpartition(".")[2]
             if last in BATCH_NORMS and last not in own:
