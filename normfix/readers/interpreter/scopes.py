@@ -137,12 +137,18 @@ def literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
         if called == "functools.partial":
             return _partial(node, scope)
         if called == "dict" and _is_table(node, scope):
-            return Table({one.arg: literal(one.value, scope, 1) for one in node.keywords})
+            return _settings({one.arg: literal(one.value, scope, 1) for one in node.keywords})
     if isinstance(node, ast.Dict) and len(node.keys) <= _LARGEST and depth < 4:
         keys = [one.value for one in node.keys if isinstance(one, ast.Constant) and isinstance(one.value, (str, int))]
         if len(keys) == len(node.keys):
-            return Table(dict(zip(keys, (literal(one, scope, depth + 1) for one in node.values), strict=True)))
+            return _settings(dict(zip(keys, (literal(one, scope, depth + 1) for one in node.values), strict=True)))
     return Unknown("it is set at the top level to something that is not written out")
+
+
+def _settings(content: dict[object, Value]) -> Value:
+    """A table of plain values. Of one that holds classes any may be picked, and few picks are meant."""
+    plain = all(isinstance(one, Constant) for one in content.values())
+    return Table(content) if plain else Unknown("it is a table of things to pick from")
 
 
 def _partial(node: ast.Call, scope: Scope) -> Value:
