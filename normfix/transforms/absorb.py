@@ -108,7 +108,7 @@ def layer_of(flow: Flow, nodes: Sequence[fx.Node]) -> Layer:
     present = [name for name in (weight, bias) if name is not None]
     for name in present:
         own_tensor(flow, name, nodes)
-    if any(flow.home(other) == path and operation(other) == operation(node) for other in set(flow.nodes) - set(nodes)):
+    if any(operation(other) == operation(node) and other not in nodes for other in flow.at_home(path)):
         raise Refused(f"`{path}` is called elsewhere too, without this norm")
     if any(flow.home(other) != path for other in nodes):
         raise Refused(f"`{path}` shares its weight with another layer")

@@ -69,6 +69,7 @@ class Plan:
 def apply(edits: Sequence[Edit], model: nn.Module) -> nn.Module:
     """Carry out the edits on `model`, in place, in the dtype that it has. Returns the model (a new root, where the
     root itself is replaced)."""
+    places = _places(model)
     for edit in edits:
         if isinstance(edit, SetTensor):
             _set_tensor(model, edit)
@@ -78,7 +79,7 @@ def apply(edits: Sequence[Edit], model: nn.Module) -> nn.Module:
         elif isinstance(edit, SetAttribute):
             setattr(model.get_submodule(edit.path), edit.name, edit.value)
         else:
-            model = _replace(model, edit)
+            model = _replace(model, edit, places)
     return model
 
 
@@ -101,11 +102,26 @@ def _set_tensor(model: nn.Module, edit: SetTensor) -> None:
     owner.register_parameter(leaf, nn.Parameter(value, requires_grad=like.requires_grad))
 
 
-def _replace(model: nn.Module, edit: ReplaceModule) -> nn.Module:
+_Places = dict[nn.Module, list[tuple[nn.Module, str]]]
+
+
+def _places(model: nn.Module) -> _Places:
+    """For every module, the parents that it is registered in, and its names there."""
+    found: _Places = {}
+    for parent in model.modules():
+        for name, child in parent._modules.items():
+            if child is not None:
+                found.setdefault(child, []).append((parent, name))
+    return found
+
+
+def _replace(model: nn.Module, edit: ReplaceModule, places: _Places) -> nn.Module:
     old = model.get_submodule(edit.path)
     new = edit.make(old)
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child is old:
-                parent._modules[name] = new
+    here = places.pop(old, [])
+    for parent, name in here:
+        parent._modules[name] = new
+    for child, inside in _places(new).items():
+        places[child] = [*places.get(child, []), *inside]
+    places.setdefault(new, []).extend(here)
     return new if model is old else model

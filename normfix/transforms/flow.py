@@ -72,6 +72,7 @@ class Flow:
             if name is not None:
                 self._holders.setdefault(name, []).append(node)
         self._steps: dict[fx.Node, list[Step]] = {}
+        self._at_home: dict[str, list[fx.Node]] = {}
         self.kept: dict[int, str] | None = None
         """Modules that plain attributes hold, by id; worked out when it is first asked for."""
         self.removed: dict[fx.Node, fx.Node] = {}
@@ -133,6 +134,13 @@ class Flow:
         """The path of the innermost module whose forward made this node; "" for the model itself."""
         steps = self.steps(node)
         return steps[-1].path if steps else ""
+
+    def at_home(self, path: str) -> list[fx.Node]:
+        """The nodes that the forward of this module made itself."""
+        if not self._at_home:
+            for node in self.nodes:
+                self._at_home.setdefault(self.home(node), []).append(node)
+        return self._at_home.get(path, [])
 
     def name(self, node: fx.Node) -> str:
         """What a reader of a message knows this node as: the layer's path, else the operation."""

@@ -48,9 +48,10 @@ class Store:
         if self._pending is None:
             raise RuntimeError("a store is written inside a `with` block only")
         dtype = self._state[name if name in self._state else like].dtype
-        if not bool(torch.isfinite(value).all()):
+        ends = torch.stack(value.aminmax()) if value.numel() else value  # both are nan where one element is
+        if not bool(torch.isfinite(ends).all()):
             raise Refused(f"the new `{name}` would not be finite")
-        if not bool(torch.isfinite(value.to(dtype)).all()):
+        if not bool(torch.isfinite(ends.to(dtype)).all()):
             raise Refused(f"the new `{name}` would leave the range of {str(dtype).removeprefix('torch.')}")
         self._pending[name] = (value, like)
 
