@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from normfix.proof.convolving import convolve
+
 _WIDER = {
     torch.float32: torch.float64,
     torch.float16: torch.float64,
@@ -36,8 +38,15 @@ class InFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         names, written = _signature(func)
-        wide = [value if name in written else _widen(value) for name, value in zip(names, args, strict=False)]
+        if written:
+            wide = [value if name in written else _widen(value) for name, value in zip(names, args, strict=False)]
+        else:
+            wide = [_widen(value) for value in args]
         named = {name: value if name in written else _widen(value) for name, value in (kwargs or {}).items()}
+        if func is torch.ops.aten.convolution.default and not named:
+            made = convolve(*wide)
+            if made is not None:
+                return made
         call: Callable[..., Any] = func
         return call(*wide, **named)
 
