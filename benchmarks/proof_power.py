@@ -3,7 +3,7 @@
     python benchmarks/proof_power.py [--wrong 500] [--right 500]
 
 Two proofs are measured: the one of `fold`, which redoes the rewrite in float64 (every other time on smaller images
-besides the given one, in one batch, as it does for large ones), and `verify`, which is given the two float32 models
+besides the given one, in few batches, as it does for large ones), and `verify`, which is given the two float32 models
 only.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from normfix.proof.proving import Proving
+from normfix.proof.proving import Proving, Seen
 from normfix.transforms import folding
 from normfix.transforms.base import Edit, SetTensor, apply
 from normfix.transforms.flow import Flow, Trace
@@ -152,7 +152,7 @@ def proven(case: Case, made: list[Edit], redo: bool, small: bool = False) -> tup
     """Does the proof hold, and how wrong is the rewrite in float64."""
     new = apply(made, copy.deepcopy(case.model))
     cut = ((case.inputs[..., :5, :5].contiguous(),), {}) if small else None
-    proving = Proving(case.inputs, None, "formula", cut=cut, together=small)
+    proving = Proving(case.inputs, None, "formula", seen=Seen(cut=cut, together=small))
     proving.old(copy.deepcopy(case.model), None, (lambda wide: apply(made, wide)) if redo else None)
     proving.new(new)
     proof = proving.judge()

@@ -115,7 +115,7 @@ class Rewrite:
     equivalence: Equivalence = Equivalence.EVAL
     notes: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Time of each step: capture, plan, formula, deployed."""
+    """The time of each step, all of it: capture; fold, drop or swap; formula (float64); deployed (ONNX Runtime)."""
     migration: Callable[[State], dict[str, Any]] | None = field(default=None, repr=False)
 
     def migrate(self, state: State) -> dict[str, Any]:

@@ -490,15 +490,38 @@ def test_families_without_a_common_batch_are_run_one_by_one(args, kwargs):
     ],
 )
 def test_results_that_do_not_fall_apart_are_not_used(result):
-    assert parted(result, 2) is None
+    assert parted([result], [4], 2) is None
 
 
 def test_families_run_together_give_what_they_give_alone():
-    model, made = network().double(), families((X.double(),), {})[1:6]
-    whole = run_together(made, lambda args, kwargs: run_float64(model, args, kwargs))
-    assert whole is not None and len(whole) == 5
-    for family, result in zip(made, whole, strict=True):
-        assert distance(run(model, family.args, family.kwargs).outputs, result.outputs) < 1e-14
+    model, made = network().double(), families((X.double(),), {})[1:]
+    sizes = []
+
+    def runner(family):
+        sizes.append(len(family.args[0]))
+        return run_float64(model, family.args, family.kwargs)
+
+    whole = run_together(made, runner)
+    assert sizes == [1, 3, 6]
+    for family in made:
+        if family.batch:
+            assert len(whole[family.name].outputs[0]) == family.batch
+        else:
+            assert distance(run(model, family.args, family.kwargs).outputs, whole[family.name].outputs) < 1e-14
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        pytest.param(lambda x: x.reshape(2, -1), id="one-batch-size-fails"),
+        pytest.param(lambda x: x.sum(0), id="a-sum-over-the-batch"),
+        pytest.param(lambda x: (x, x.new_ones(6)), id="as-long-for-every-batch"),
+        pytest.param(lambda x: {"many": x} if len(x) > 1 else {"one": x}, id="other-names-for-one-sample"),
+    ],
+)
+def test_families_are_not_run_together_where_outputs_are_no_batches(compute):
+    made = families((torch.zeros(2, 3, 5),), {})[1:]
+    assert run_together(made, lambda family: run(Returns(compute), family.args, family.kwargs)) is None
 
 
 def test_outputs_without_a_number_prove_nothing():

@@ -13,7 +13,7 @@ from normfix.proof.copying import copied
 from normfix.proof.proving import Proving
 from normfix.rewrites import Proof, ProofFailed
 
-__all__ = ["Proof", "ProofFailed", "Proving", "verify"]
+__all__ = ["Proof", "ProofFailed", "Proving", "compared", "verify"]
 
 
 def verify(
@@ -35,13 +35,20 @@ def verify(
     `level` "formula" leaves out ONNX Runtime. Raises `UsageError` for what is no module, for inputs that neither model
     takes, and for sparse outputs.
     """
+    return compared(before, after, example_inputs, example_kwargs, level).judge()
+
+
+def compared(
+    before: nn.Module, after: nn.Module, inputs: object, kwargs: Mapping[str, Any] | None, level: str
+) -> Proving:
+    """Both models, observed. Raises `UsageError`, as `verify` does."""
     for model in (before, after):
         if not isinstance(model, nn.Module):
             raise UsageError(f"comparing two models: expected a torch.nn.Module, got {type(model).__name__}")
     fixed = any(isinstance(model, (fx.GraphModule, InRuntime)) for model in (before, after))
-    proving = Proving(example_inputs, example_kwargs, level, resize=not fixed)
+    proving = Proving(inputs, kwargs, level, resize=not fixed)
     proving.old(copied(before))
-    proving.new(after)
+    proving.new(copied(after))
     if level != "none" and (reason := proving.neither_runs()):
         raise UsageError(f"comparing two models: neither runs on the example inputs: {reason}")
-    return proving.judge()
+    return proving

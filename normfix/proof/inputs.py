@@ -31,6 +31,8 @@ class Family:
     kwargs: Mapping[str, Any]
     deployable: bool = True
     """Has it the shapes that the model was exported with."""
+    batch: int = 0
+    """The batch size that it is there to try; 0 where it is there for its values."""
 
 
 def families(args: Sequence[Any], kwargs: Mapping[str, Any], cut: Inputs | None = None) -> list[Family]:
@@ -82,6 +84,16 @@ def _of_other_shapes(given: Inputs, change: Callable[[Tensor], Tensor]) -> Input
     return None if same else made
 
 
+def is_little(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Are the inputs so few numbers that several of them in one batch cost little memory."""
+    return sum(tensor.numel() for tensor in _tensors((tuple(args), dict(kwargs)))) <= _LITTLE
+
+
+def same_sides(first: Inputs, second: Inputs) -> bool:
+    """Have two sets of inputs the same shapes but for the batch."""
+    return all(a.shape[1:] == b.shape[1:] for a, b in zip(_tensors(first), _tensors(second), strict=True))
+
+
 def _tensors(inputs: Inputs) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
 
@@ -104,6 +116,7 @@ def batches(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Family]:
             tree_map(partial(resized, wanted=wanted), tuple(args)),
             tree_map(partial(resized, wanted=wanted), dict(kwargs)),
             deployable=False,
+            batch=wanted,
         )
         for wanted in _other_sizes(size, (tuple(args), dict(kwargs)))
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,23 +15,36 @@ from torch.utils._pytree import tree_map
 from normfix.proof import runtime
 from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied as copy_of
+from normfix.proof.elsewhere import Elsewhere
 from normfix.proof.evidence import FORMULA, Evidence
-from normfix.proof.inputs import Inputs, families
+from normfix.proof.inputs import Family, Inputs, families
 from normfix.proof.judge import judge
 from normfix.proof.measure import Result, run, run_float64
 from normfix.proof.together import Runner, run_together
 from normfix.rewrites import Proof
 
-Work = TypeVar("Work")
 LEVELS = ("full", "formula", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of the old model before its proof."""
+
+    known: Mapping[str, Result] = field(default_factory=dict)
+    """What it makes of the given inputs, and of other families in the size of `cut`, by name."""
+    cut: Inputs | None = None
+    """The inputs in a smaller size, for all families but the given one."""
+    forwards: int = 0
+    """How many forward passes that took."""
+    together: bool = False
+    """Can the made families be run in few batches."""
 
 
 class Proving:
     """One proof under way. `level` is "full" (float64 and ONNX Runtime), "formula" (float64 only) or "none".
 
-    `resize` tries other batch sizes too, which an exported program or an ONNX file does not take. `cut` holds the
-    inputs in a smaller size, for all families but the given one; `known` the old model's result on that one.
-    `together` runs the made families in one batch, where the old model takes it.
+    `resize` tries other batch sizes too, which an exported program or an ONNX file does not take. What was
+    `seen` of the old model is not computed again. `elsewhere` sees both models besides.
     """
 
     def __init__(
@@ -41,18 +54,20 @@ class Proving:
         level: str = "full",
         *,
         resize: bool = True,
-        cut: Inputs | None = None,
-        known: Result | None = None,
-        together: bool = False,
+        seen: Seen | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         if level not in LEVELS:
             raise ValueError(f"`prove` is {level!r}: expected one of {', '.join(LEVELS)}")
         self.level = level
-        self.seconds = {"formula": 0.0, "deployed": 0.0}
-        self.forwards = 0
-        self._together = together
-        self._known = known
-        tried = families(positional(example_inputs), example_kwargs or {}, cut)
+        self.deployed = 0.0
+        """The seconds that ONNX Runtime took."""
+        seen = seen or Seen()
+        self.forwards = seen.forwards
+        self._together = seen.together
+        self._known = seen.known
+        self._elsewhere = elsewhere
+        tried = families(positional(example_inputs), example_kwargs or {}, seen.cut)
         self._families = [family for family in tried if family.deployable or resize]
         self._evidence = Evidence(self._families)
         self._dtype = torch.get_default_dtype()
@@ -71,7 +86,7 @@ class Proving:
         self._dtype = coarsest(copied)
         evidence = self._evidence
         if self._dtype == torch.float64:
-            evidence.returned = (self._known or self._given(copy_of(copied))).form
+            evidence.returned = (self._known.get("given") or self._given(copy_of(copied))).form
             evidence.plain = self._run_narrowed(copied)
         else:
             evidence.plain = self._run(copied, self._known)
@@ -85,21 +100,21 @@ class Proving:
             evidence.redone = self._run_float64(redo(copied))
 
     def new(self, model: nn.Module, training: bool | None = None) -> None:
-        """Observe the new model, which is left as it is; in train or eval mode where one is asked for."""
+        """Observe the new model, in train or eval mode where one is asked for. It is used up where nothing was redone
+        in float64; else only what forward itself changes is."""
         if self.level == "none":
             return
-        copied = copy_of(model)
         if training is not None:
-            copied.train(training)
+            model.train(training)
         evidence = self._evidence
-        evidence.rewritten = self._run(copied)
+        evidence.rewritten = self._run(model)
         if isinstance(model, InRuntime):
             evidence.returned = None
         if evidence.exported is not None:
-            evidence.deployed = self._deploy(copied)
+            evidence.deployed = self._deploy(model)
         if evidence.redone is None:
             evidence.rounded = True
-            evidence.redone = self._run_float64(copied.double())
+            evidence.redone = self._run_float64(model.double())
 
     def neither_runs(self) -> str:
         """Why neither model runs on the inputs that were given; empty where one does."""
@@ -117,52 +132,52 @@ class Proving:
         self.forwards += 1
         return run(model, self._families[0].args, self._families[0].kwargs)
 
-    def _run(self, model: nn.Module, known: Result | None = None) -> list[Result]:
-        return self._all(lambda args, kwargs: run(model, args, kwargs), known)
+    def _run(self, model: nn.Module, known: Mapping[str, Result] | None = None) -> list[Result]:
+        return self._all(lambda family: run(model, family.args, family.kwargs), known or {})
 
     def _run_narrowed(self, model: nn.Module) -> list[Result]:
         """A float64 model shows no rounding of its own; what float32 makes of it tells how it is conditioned."""
         self._dtype = torch.float32
         narrow = copy_of(model).float()
-        return self._all(lambda args, kwargs: run(narrow, *tree_map(_narrow, (tuple(args), dict(kwargs)))))
+        return self._all(lambda family: run(narrow, *tree_map(_narrow, (family.args, dict(family.kwargs)))), {})
 
     def _run_float64(self, model: nn.Module) -> list[Result]:
-        return self._all(lambda args, kwargs: run_float64(model, args, kwargs))
+        found = self._all(lambda family: run_float64(model, family.args, family.kwargs), {})
+        self.forwards += self._elsewhere.see(model, found) if self._elsewhere is not None else 0
+        return found
 
-    def _all(self, runner: Runner, known: Result | None = None) -> list[Result]:
-        """The result of every family. What is `known` of the given inputs is not computed again."""
+    def _all(self, runner: Runner, known: Mapping[str, Result]) -> list[Result]:
+        """The result of every family. What is `known` is not computed again."""
+        found = dict(known)
 
-        def counted(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+        def counted(family: Family) -> Result:
             self.forwards += 1
-            return runner(args, kwargs)
+            return runner(family)
 
-        def work() -> list[Result]:
-            seen = [known] if known is not None else [counted(self._families[0].args, self._families[0].kwargs)]
-            made = [family for family in self._families[1:] if not family.name.startswith("batch of")]
-            found = run_together(made, counted) if self._together else None
-            self._together = found is not None
-            if found is None:
-                found = [counted(family.args, family.kwargs) for family in made]
-            rest = self._families[1 + len(made) :]
-            return [*seen, *found, *(counted(family.args, family.kwargs) for family in rest)]
-
-        return self._timed("formula", work)
+        given, *others = self._families
+        if given.name not in found:
+            found[given.name] = counted(given)
+        missing = [family for family in others if family.name not in found]
+        if self._together and missing:
+            parts = run_together(missing, counted)
+            self._together = parts is not None
+            found.update(parts or {})
+        for family in missing:
+            if family.name not in found:
+                found[family.name] = counted(family)
+        return [found[family.name] for family in self._families]
 
     def _deploy(self, model: nn.Module | ExportedProgram) -> Sequence[Result | None] | None:
         if isinstance(model, InRuntime):
             return self._run(model)
+        start = time.perf_counter()
         try:
-            return self._timed("deployed", lambda: runtime.results(model, self._families))
+            return runtime.results(model, self._families)
         except runtime.NoExport as missing:
             self._notes.append(f"not proven in ONNX Runtime: {missing.reason}")
             return None
-
-    def _timed(self, step: str, work: Callable[[], Work]) -> Work:
-        start = time.perf_counter()
-        try:
-            return work()
         finally:
-            self.seconds[step] += time.perf_counter() - start
+            self.deployed += time.perf_counter() - start
 
 
 def _narrow(value: Any) -> Any:

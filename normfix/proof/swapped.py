@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,21 +20,23 @@ from normfix.rewrites import Proof
 
 def prove_interface(
     before: nn.Module, new: nn.Module, example_inputs: object, kwargs: Mapping[str, Any] | None, level: str
-) -> Proof:
-    """Both models in eval mode on every family of inputs; the new one in float64 and ONNX Runtime too. `before` is
-    used up, `new` is left as it is."""
+) -> tuple[Proof, float]:
+    """Both models in eval mode on every family of inputs; the new one in float64 and ONNX Runtime too, and the seconds
+    that took. `before` is used up, `new` is left as it is."""
     tried = families(positional(example_inputs), kwargs or {})
     notes: list[str] = []
     old = [run(before.eval(), family.args, family.kwargs) for family in tried]
     trial = copied(new).eval()
     after = [run(trial, family.args, family.kwargs) for family in tried]
-    deployed = None
+    deployed, seconds = None, 0.0
     if level == "full":
+        start = time.perf_counter()
         try:
             deployed = runtime.results(trial, tried)
         except runtime.NoExport as missing:
             notes.append(f"not proven in ONNX Runtime: {missing.reason}")
+        seconds = time.perf_counter() - start
     eps = torch.finfo(coarsest(trial)).eps
     trial = trial.double()
     exact = [run_float64(trial, family.args, family.kwargs) for family in tried]
-    return judge_interface([family.name for family in tried], old, after, exact, deployed, eps, notes, level)
+    return judge_interface([family.name for family in tried], old, after, exact, deployed, eps, notes, level), seconds

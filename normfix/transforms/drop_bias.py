@@ -32,6 +32,7 @@ def drop_bias(
         example_inputs,
         example_kwargs,
         doing="dropping biases of",
+        step="drop",
         equivalence=dropping.EQUIVALENCE,
         prove=prove,
         modes=(False, True),

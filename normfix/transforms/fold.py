@@ -50,6 +50,7 @@ def fold(
         example_inputs,
         example_kwargs,
         doing="folding",
+        step="fold",
         equivalence=folding.EQUIVALENCE,
         prove=prove,
     )

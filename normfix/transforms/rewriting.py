@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,14 @@ from torch.nn.parameter import is_lazy
 
 from normfix.errors import UsageError
 from normfix.proof.copying import copied
-from normfix.proof.elsewhere import wrong_elsewhere
-from normfix.proof.inputs import Inputs, smaller
-from normfix.proof.measure import Result
-from normfix.proof.proving import Proving, positional
+from normfix.proof.elsewhere import Elsewhere
+from normfix.proof.inputs import reduced
+from normfix.proof.proving import Proving, Seen, positional
+from normfix.readers.live.preserve import untouched
 from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
+from normfix.transforms.laps import Laps
 from normfix.transforms.steadiness import Watched, unseen_arguments, watch
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
@@ -75,6 +76,7 @@ def rewrite(
     example_kwargs: Mapping[str, Any] | None,
     *,
     doing: str,
+    step: str,
     equivalence: Equivalence,
     prove: str,
     modes: Sequence[bool | None] = (None,),
@@ -82,15 +84,15 @@ def rewrite(
     """Rewrite a copy of `model` as `planner` says, and prove it. Raises `ProofFailed`; the model is never touched.
 
     `modes` are the modes to prove it in, each False (eval), True (train) or None (as the model is); it is captured in
-    the first one.
+    the first one. `step` is what the planning and the rewriting are called in `Rewrite.seconds`.
     """
-    under_way = _Rewriting(model, positional(example_inputs), dict(example_kwargs or {}), doing, prove)
+    under_way = _Rewriting(model, positional(example_inputs), dict(example_kwargs or {}), doing, step, prove)
     under_way.plan(planner, modes[0])
     proof = under_way.prove_first(modes[0])
     for mode in modes[1:]:
         under_way.prove(mode)
-    plan, seconds = under_way.planned, under_way.seconds
-    migration = partial(_migrated, model, under_way.trace, planner, under_way.seen.unsteady, plan)
+    plan, seconds = under_way.planned, under_way.laps.seconds
+    migration = partial(_migrated, model, under_way.trace, planner, under_way.watched.unsteady, plan)
     return Rewrite(under_way.new, plan.applied, plan.refused, proof, equivalence, plan.notes, seconds, migration)
 
 
@@ -98,61 +100,64 @@ class _Rewriting:
     """One rewrite under way. Each copy of the model is let go as soon as it was observed."""
 
     trace: Trace
-    seen: Watched
+    watched: Watched
     planned: Plan
     new: nn.Module
 
-    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], doing: str, level: str) -> None:
+    def __init__(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], doing: str, step: str, level: str
+    ) -> None:
         self._model, self._args, self._kwargs = model, args, kwargs
         self._doing, self._level = doing, level
         self._captures: list[tuple[nn.Module, ExportedProgram]] = []
         """The copy that was captured, and its program, until a proof has used them."""
-        self._trains = False
-        self.seconds: dict[str, float] = {}
+        self._step = step
+        self.laps = Laps(step)
 
     def plan(self, planner: Planner, mode: bool | None) -> None:
         """Capture a copy in this mode, plan, and carry the plan out on another copy."""
-        start = time.perf_counter()
         before = self._copy(mode)
         program = capture(before, self._args, self._kwargs, self._doing)
-        captured = time.perf_counter()
+        self.laps.end("capture")
         self.trace = Trace.of(program)
-        self._trains = any(module.training for module in before.modules())
-        self.seen = watch(before, self._args, self._kwargs, cut=self._level != "full" and not self._trains)
-        self.planned = planner(Flow(before, self.trace, self.seen.unsteady), state_of(before))
+        trains = any(module.training for module in before.modules())
+        cut, together = self._level != "full" and not trains, self._level == "formula" and not trains
+        self.watched = watch(before, self._args, self._kwargs, cut=cut, together=together)
+        self.planned = planner(Flow(before, self.trace, self.watched.unsteady), state_of(before))
         self.planned.notes += unseen_arguments(before, self._args, self._kwargs)
-        self.seconds = {"capture": captured - start, "plan": time.perf_counter() - captured}
         self._captures.append((before, program))
         self.new = self._redo(self._copy())
+        self.laps.end(self._step)
 
     def prove_first(self, mode: bool | None) -> Proof:
-        """The proof in the mode that was captured: all made inputs in one batch first, where that may hold."""
-        seen = self.seen
-        whole = seen.cut is not None or smaller(self._args, self._kwargs) is None
-        quick = self._level == "formula" and not self._trains and whole
-        proof = self._proof(mode, seen.cut, seen.result, together=quick)
-        if quick and not proof.holds:
-            proof = self._proof(mode, None, seen.result)
+        """The proof in the mode that was captured: the made inputs in few batches first, where that may hold."""
+        seen = self.watched.seen
+        proof, notes = self._proof(mode, seen)
+        if seen.together and not proof.holds:
+            given = {"given": seen.known["given"]}
+            proof, notes = self._proof(mode, replace(seen, known=given, cut=None, together=False))
         self._require(proof, mode)
-        if self.planned.edits and proof.holds:
-            self.planned.notes += wrong_elsewhere(self._copy(mode), self._redo, self._args, self._kwargs)
+        self.planned.notes += notes if self.planned.edits and proof.holds else []
         return proof
 
     def prove(self, mode: bool | None) -> None:
         """Prove it in one more mode."""
-        self._require(self._proof(mode), mode)
+        self._require(self._proof(mode)[0], mode)
 
-    def _proof(
-        self, mode: bool | None, cut: Inputs | None = None, known: Result | None = None, together: bool = False
-    ) -> Proof:
+    def _proof(self, mode: bool | None, seen: Seen | None = None) -> tuple[Proof, list[str]]:
+        """The proof in one mode, and notes of what it saw besides."""
         level = "formula" if mode is True and self._level != "none" else self._level
-        proving = Proving(self._args, self._kwargs, level, cut=cut, known=known, together=together)
+        image = reduced(self._args, self._kwargs) if seen is not None else None
+        elsewhere = None if seen is None or image is None else Elsewhere(image, seen.cut)
+        proving = Proving(self._args, self._kwargs, level, seen=seen, elsewhere=elsewhere)
         old, exported = self._captures.pop() if self._captures else (self._copy(mode), None)
         proving.old(old, exported, self._redo)
         del old, exported
-        proving.new(self.new, mode)
-        self.seconds.update({step: self.seconds.get(step, 0.0) + value for step, value in proving.seconds.items()})
-        return proving.judge()
+        with untouched(self.new, keep_buffers=True):
+            proving.new(self.new, mode)
+        proof = proving.judge()
+        self.laps.end("formula", proving.deployed)
+        return proof, [] if elsewhere is None else elsewhere.notes()
 
     def _copy(self, mode: bool | None = None) -> nn.Module:
         return in_mode(clone(self._model, self._doing), mode)

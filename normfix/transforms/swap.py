@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from normfix.errors import UsageError
+from normfix.proof.copying import copied
 from normfix.proof.proving import Proving, positional
 from normfix.proof.swapped import prove_interface
 from normfix.rewrites import Change, Equivalence, Proof, ProofFailed, Refusal, Rewrite
@@ -20,6 +20,7 @@ from normfix.transforms.base import Plan, Refused, ReplaceModule, apply
 from normfix.transforms.calibrate import calibrate as calibrated
 from normfix.transforms.grouping import Groups
 from normfix.transforms.guards import no_hooks, no_key_hooks, no_parametrization
+from normfix.transforms.laps import Laps
 from normfix.transforms.rewriting import clone
 from normfix.transforms.shapes import input_shapes
 
@@ -48,22 +49,24 @@ def swap(
     doing = f"swapping norms of `{type(model).__name__}`"
     if to not in swapping.TARGETS:
         raise UsageError(f"{doing}: `{to}` is no kind of norm; expected one of {', '.join(swapping.TARGETS)}")
-    start = time.perf_counter()
+    laps = Laps("swap")
     before = clone(model, "swapping norms of")
     shapes = input_shapes(before, positional(example_inputs), example_kwargs)
+    laps.end("capture")
     patterns = [where] if isinstance(where, str) else list(where)
     plan, level, fresh = _plan(before, to, shapes, patterns, groups, calibrate is not None or uncalibrated)
-    seconds = {"plan": time.perf_counter() - start}
     new = apply(plan.edits, clone(model, "swapping norms of"))
     if calibrate is not None and fresh:
         calibrated(new, fresh, calibrate)
     elif fresh:
         plan.notes.append("eval output will be wrong: some batch norms hold the statistics of a new layer")
-    proof = _prove(before, new, plan, level, example_inputs, example_kwargs, prove)
+    laps.end("swap")
+    proof, deployed = _prove(before, new, plan, level, example_inputs, example_kwargs, prove)
+    laps.end("formula", deployed)
     if not proof.holds and proof.level != "none":
         raise ProofFailed(f"{doing}: {'; '.join(proof.notes)}", proof)
     migration = None if fresh else partial(_migrated, model, plan)
-    return Rewrite(new, plan.applied, plan.refused, proof, level, plan.notes, seconds, migration)
+    return Rewrite(new, plan.applied, plan.refused, proof, level, plan.notes, laps.seconds, migration)
 
 
 def _plan(
@@ -119,16 +122,17 @@ def _prove(
     inputs: object,
     kwargs: Mapping[str, Any] | None,
     prove: str,
-) -> Proof:
+) -> tuple[Proof, float]:
+    """The proof, and the seconds that ONNX Runtime took of it."""
     if prove == "none" or (not positional(inputs) and not kwargs):
         notes = () if prove == "none" else ("there are no example inputs",)
-        return Proof(False, None, None, None, notes, level="none")
+        return Proof(False, None, None, None, notes, level="none"), 0.0
     if level is Equivalence.INTERFACE:
         return prove_interface(before, new, inputs, kwargs, prove)
     proving = Proving(inputs, kwargs, prove)
     proving.old(before.eval(), None, lambda wide: apply(plan.edits, wide).eval())
-    proving.new(new, training=False)
-    return proving.judge()
+    proving.new(copied(new), training=False)
+    return proving.judge(), proving.deployed
 
 
 def _migrated(model: nn.Module, plan: Plan, old: Mapping[str, Any]) -> dict[str, Any]:
