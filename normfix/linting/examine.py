@@ -92,12 +92,15 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
 
 def _run(script: Script, plan: Plan) -> Report:
     """Run the checks, and leave out what the plan or a comment does not want to hear."""
-    if "noqa" not in script.text.lower():
-        return _check(script, plan, plan.codes)
+    named = names_suppressed(script.text)
+    report = Report() if named else _check(script, plan, plan.codes)
+    if not named and not (report.findings and "noqa" in script.text.lower()):
+        return report  # There is nothing to suppress, and no comment can be useless.
     from normfix.linting import suppressions
 
     comments = suppressions.find(script)
-    report = _check(script, plan, {*plan.codes, *suppressions.named(comments)})
+    if named:
+        report = _check(script, plan, {*plan.codes, *suppressions.named(comments)})
     kept, dropped = suppressions.split(report.findings, comments)
     useless = suppressions.unused(comments, dropped, report.undecided)
     kept += [engine.as_finding(UNUSED_SUPPRESSION, problem, script.path) for problem in useless]
