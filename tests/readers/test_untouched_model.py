@@ -138,6 +138,22 @@ def test_a_failing_forward_leaves_the_model_too():
     assert process() == around
 
 
+def test_a_dictionary_whose_tensors_the_forward_replaces_gets_the_old_ones_back():
+    class Cached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cache = {"last": torch.zeros(3)}
+
+        def forward(self, x):
+            self.cache["last"] = x * 2
+            return x + 1
+
+    model = Cached()
+    last = model.cache["last"]
+    capture(model, torch.randn(3))
+    assert model.cache.keys() == {"last"} and model.cache["last"] is last
+
+
 def test_a_recurrent_layer_still_runs_after_a_capture():
     model = nn.LSTM(4, 3, batch_first=True)
     x = torch.randn(2, 5, 4)

@@ -62,9 +62,16 @@ def _restore(module: nn.Module, values: dict[str, Any], items: dict[str, Any]) -
         held = values[name]
         if isinstance(held, list):
             held[:] = old
-        elif held != old or list(held) != list(old):
+        elif not _holds(held, old):
             held.clear()
             held.update(old)
+
+
+def _holds(held: dict[Any, Any] | set[Any], old: dict[Any, Any] | set[Any]) -> bool:
+    """Are the very same objects there in the same order: what is equal need not be, and tensors cannot be asked."""
+    items = (list(one.items()) if isinstance(one, dict) else [(item, item) for item in one] for one in (held, old))
+    now, before = ([part for pair in pairs for part in pair] for pairs in items)
+    return len(now) == len(before) and all(part is other for part, other in zip(now, before, strict=True))
 
 
 @contextmanager
