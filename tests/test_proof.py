@@ -134,6 +134,11 @@ def test_inputs_that_neither_model_takes_prove_nothing():
         verify(network(), network(), torch.randn(2, 5, 8, 8), level="formula")
 
 
+def test_models_that_need_inputs_ask_for_them():
+    with pytest.raises(UsageError, match=r"^comparing two models: they need inputs: give `example_inputs`, or --input"):
+        verify(nn.Linear(2, 2), nn.Linear(2, 2))
+
+
 class Returns(nn.Module):
     """Computes what a function does."""
 

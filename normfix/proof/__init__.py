@@ -10,7 +10,7 @@ from torch import fx, nn
 from normfix.errors import UsageError
 from normfix.proof.artefacts import InRuntime
 from normfix.proof.copying import copied
-from normfix.proof.proving import Proving
+from normfix.proof.proving import Proving, positional
 from normfix.rewrites import Proof, ProofFailed
 
 __all__ = ["Proof", "ProofFailed", "Proving", "compared", "verify"]
@@ -50,5 +50,7 @@ def compared(
     proving.old(copied(before))
     proving.new(copied(after))
     if level != "none" and (reason := proving.neither_runs()):
+        if not positional(inputs) and not kwargs:
+            raise UsageError("comparing two models: they need inputs: give `example_inputs`, or --input 8x3x224x224")
         raise UsageError(f"comparing two models: neither runs on the example inputs: {reason}")
     return proving

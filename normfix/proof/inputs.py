@@ -51,6 +51,20 @@ def families(args: Sequence[Any], kwargs: Mapping[str, Any], cut: Inputs | None 
     return made + batches(args, kwargs)
 
 
+def shaken(family: Family, eps: float) -> Inputs:
+    """The inputs of a family, each number in float64 and off by about `eps` of itself. The global random state is not
+    used."""
+    generator = torch.Generator().manual_seed(_SEED)
+
+    def shake(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        wide = value.detach().cpu().double()
+        return (wide * (1 + eps * _normal(wide, generator))).to(value.device)
+
+    return tree_map(shake, family.args), tree_map(shake, dict(family.kwargs))
+
+
 def smaller(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs | None:
     """The given inputs, images cut to 64 pixels a side, volumes to 16, and batches to two samples; None where that
     changes nothing. A wrong rewrite shows in a part of an image as it does in the whole."""

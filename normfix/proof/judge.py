@@ -99,7 +99,7 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
     if name != "given" and not all(bool(part.isfinite().all()) for part in (*exact.outputs, *plain.outputs)):
         told.append(f"left out: the model's output is not finite on {named(name)}")
         return None
-    rounding = _rounding(exact.outputs, plain)
+    rounding = rounding_of(exact.outputs, plain)
     if name != "given" and rounding > TELLING:
         told.append(f"left out: the model's own rounding is {rounding:.1e} on {named(name)}")
         return None
@@ -107,7 +107,7 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
         told.append(f"the rewritten model does not run: {redone.failure or rewritten.failure}")
     truth = exact.outputs
     formula, deployed = _formula(exact, redone, told), (evidence.deployed or {index: None})[index]
-    own = 0.0 if evidence.rounded or formula > EXCUSED else _rounding(redone.outputs, rewritten)
+    own = 0.0 if evidence.rounded or formula > EXCUSED else rounding_of(redone.outputs, rewritten)
     if name != "given" and own > TELLING:
         told.append(f"left out: the rewritten model's own rounding is {own:.1e} on {named(name)}")
         return None
@@ -116,9 +116,9 @@ def _trial(evidence: Evidence, index: int, told: list[str], conditions: dict[str
         name,
         formula=formula,
         rounding=rounding,
-        rewritten=_rounding(truth, ordered(exact, redone, rewritten)),
-        exported=_optional(truth, (evidence.exported or {index: None})[index], told),
-        deployed=_optional(truth, deployed and ordered(exact, redone, deployed), told),
+        rewritten=rounding_of(truth, ordered(exact, redone, rewritten)),
+        exported=in_runtime(truth, (evidence.exported or {index: None})[index], told),
+        deployed=in_runtime(truth, deployed and ordered(exact, redone, deployed), told),
     )
 
 
@@ -145,21 +145,23 @@ def _classes(result: Result) -> list[type]:
     return [value for _, value in result.others if isinstance(value, type)]
 
 
-def _rounding(truth: list[torch.Tensor], result: Result) -> float:
-    """Whole numbers (indices, counts) jump where floats only round: they are judged in float64 alone."""
+def rounding_of(truth: Outputs, result: Result) -> float:
+    """How far the floats of a result are from the truth. Whole numbers (indices, counts) jump where floats only round:
+    they are judged in float64 alone."""
     if len(truth) != len(result.outputs):
         return distance(truth, result.outputs)
     pairs = [(a, b) for a, b in zip(truth, result.outputs, strict=True) if a.is_floating_point() or a.is_complex()]
     return distance([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def _optional(truth: list[torch.Tensor], result: Result | None, told: list[str]) -> float | None:
+def in_runtime(truth: Outputs, result: Result | None, told: list[str]) -> float | None:
+    """How far a result of ONNX Runtime is from the truth; None, and a note, where there is none."""
     if result is None:
         return None
     if result.failure:
         told.append(f"ONNX Runtime does not run the model: {result.failure}")
         return None
-    return _rounding(truth, result)
+    return rounding_of(truth, result)
 
 
 def _holds(trial: Trial, bound: float, formula_bound: float, told: list[str]) -> bool:

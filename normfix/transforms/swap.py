@@ -44,7 +44,8 @@ def swap(
     size of a norm's input is refused. `calibrate` gives batches for norms that need statistics; they are refused
     without it, unless `uncalibrated` says that the statistics of a new layer will do.
 
-    Raises `UsageError`, and `ProofFailed` where the new model does not have the interface of the old one.
+    Raises `UsageError`, and `ProofFailed` where the new model does not have the interface of the old one, or is
+    another in ONNX Runtime.
     """
     doing = f"swapping norms of `{type(model).__name__}`"
     if to not in swapping.TARGETS:

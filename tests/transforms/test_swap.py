@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from transform_networks import chain, conv, image, lambda_of, randomise, rows
 
 from normfix.errors import UsageError
-from normfix.rewrites import Equivalence
+from normfix.rewrites import Equivalence, ProofFailed
 from normfix.transforms.grouping import group_count
 from normfix.transforms.swap import swap
 
@@ -79,6 +79,32 @@ def test_batch_to_group_keeps_parameters_and_names():
     assert done.equivalence is Equivalence.INTERFACE
     assert done.proof.holds and done.proof.formula is None and done.proof.drift > 0
     done.model.train()(image()).sum().backward()
+
+
+class DoublesWhereExported(nn.Module):
+    def forward(self, x):
+        return x * 2 if torch.compiler.is_exporting() else x
+
+
+def test_a_new_model_that_is_another_in_onnx_runtime_is_not_returned():
+    model = chain(conv(), BN(4), DoublesWhereExported())
+    with pytest.raises(ProofFailed, match=r"the new model differs by 1.0e\+00 in ONNX Runtime on given inputs"):
+        swap(model, "group", X, groups=2)
+    assert swap(model, "group", X, groups=2, prove="formula").proof.holds
+
+
+@pytest.mark.parametrize(
+    ("inputs", "dtype"),
+    [
+        pytest.param(torch.full_like(X, 0.5), torch.float32, id="constants-round-by-luck"),
+        pytest.param(X * 1e-3, torch.float32, id="tiny"),
+        pytest.param(X, torch.bfloat16, id="half-precision-rounds-too-coarsely-to-tell"),
+    ],
+)
+@pytest.mark.parametrize("to", ["group", "instance"])
+def test_what_rounding_explains_holds(to, inputs, dtype):
+    model = chain(*[layer for _ in range(6) for layer in (conv(kernel=1), BN(4))]).to(dtype)
+    assert swap(model, to, inputs.to(dtype), groups=4).proof.holds
 
 
 def test_without_inputs_nothing_is_proven_and_that_is_said():
