@@ -3,7 +3,7 @@
     python tests/documents.py PAGE...       # write the real output into pages
 
     console     every line `$ command` is run in a copy of `examples/`; the lines after it are its output. `...` stands
-                for any lines, or within a line for any text, and a number such as 3.2e-16 for any other.
+                for any lines, or within a line for any text, and a number such as 3.2e-16 or 1.25 s for any other.
     python      run in order, in one namespace for each page; `>>>` as in doctest
     toml        read as a configuration
     yaml        pre-commit and CI: hooks and commands must exist
@@ -41,6 +41,8 @@ ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d\\\.\de(?:\\-|\\\+)\d\d")
 """Such as 3.2e-16, in a pattern."""
+_SECONDS = re.compile(r"\d+\\\.\d\d\\ s\b")
+"""Such as 1.25 s, in a pattern."""
 _IN_SHELL = re.compile(r"[|<>;&]")
 
 
@@ -152,7 +154,8 @@ def matches(shown: str, real: str) -> bool:
 
 
 def _line(shown: str) -> str:
-    return _NUMBER.sub(r"\\d\\.\\de[-+]\\d\\d", re.escape(shown).replace(r"\.\.\.", ".*"))
+    pattern = re.escape(shown).replace(r"\.\.\.", ".*")
+    return _SECONDS.sub(r"\\d+\\.\\d\\d s", _NUMBER.sub(r"\\d\\.\\de[-+]\\d\\d", pattern))
 
 
 def run(block: Block, within: Session) -> str:

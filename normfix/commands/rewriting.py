@@ -70,8 +70,13 @@ def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple
 
         write(arguments.certificate, done, model, inputs)
     pages.rewritten(arguments, model, inputs, done)
-    _print(arguments, done.as_dict(), str(done) + _wrote(arguments))
+    _print(arguments, done.as_dict(), str(done) + _took(done) + _wrote(arguments))
     return 0
+
+
+def _took(done: Rewrite) -> str:
+    """The seconds of each step; steps that were not asked for have none."""
+    return "\ntook " + ", ".join(f"{step} {value:.2f} s" for step, value in done.seconds.items() if value)
 
 
 def _wrote(arguments: argparse.Namespace) -> str:
