@@ -118,7 +118,7 @@ class Layer:
     helper: str = ""
     """The function that constructs it for this class, and for others that are not seen; the site is the call of it."""
     wrappers: tuple[str, ...] = ()
-    """Reparametrizations put on it in source: "weight_norm", "spectral_norm"."""
+    """Reparametrizations put on it: "weight_norm", "weight_norm(dim=1)", "spectral_norm"."""
     escapes: Unknown | None = None
     """Set when it may be used, or is constructed, somewhere that the reader does not see."""
     recomputed: bool = False

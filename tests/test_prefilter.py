@@ -52,6 +52,9 @@ NET = (
             "from torch import nn\nclass A:\n    def f(self):\n        self.x = [nn.GRU(8)]\n", id="no module"
         ),
         pytest.param(NET + "        self.drop = nn.Dropout()\n    def forward(self, x):\n        x\n", id="built once"),
+        pytest.param(
+            NET + "        self.d = self.f()\n    def f(self):\n        nn.Dropout()\n", id="a helper's, once"
+        ),
         pytest.param("import torch.utils.checkpoint\nx = load_checkpoint('a')\n", id="an import that nothing calls"),
         pytest.param("import torch\nfor p, q in zip(a.parameters(), b.parameters()):\n    print(p)\n", id="only read"),
         pytest.param("from torch import onnx\ndef export(model):\n    onnx.is_in_onnx_export()\n", id="no export"),
@@ -101,6 +104,12 @@ def test_containers_of_layers_are_seen_however_they_are_laid_out(text: str) -> N
 def test_layers_are_seen_under_whatever_name_the_file_gives_them(text: str) -> None:
     body = "def __init__(self):\n        self.ls = [fc(8, 8), fc(8, 8)]\n"
     assert may_misuse(text.format(body), EVERYTHING, "a.py", None)
+
+
+def test_a_layer_that_a_helper_of_the_forward_pass_builds_is_seen() -> None:
+    passes = "    def forward(self, x):\n        return self.drop(x)\n"
+    helper = "    def drop(self, x):\n        return nn.Dropout(0.5)(x)\n"
+    assert may_misuse(f"{NET}        self.n = n\n{passes}{helper}", EVERYTHING, "a.py", None)
 
 
 def test_a_comment_may_be_useless_anywhere() -> None:

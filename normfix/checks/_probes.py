@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from normfix.checks._spelled import around, heads
+from normfix.checks._spelled import run_in
 from normfix.lazy import pattern
 
 SHORT = "zeros ones rand randn empty full randint".split()
 """Functions of torch that make up a tensor."""
 MADE_UP = tuple(f"{name}(" for name in SHORT)
-_HELPER = pattern(r"self\.(\w+)\(")
 _TAKEN = pattern(r"(?<![\w.])(?:([\w.]+)\(|(\w[\w \t,=]*)(?::[^=\n]*)?=)[\s\\(]*(?:[\w.]*Variable\(\s*)?[\w.]*\Z")
 """What is called with a value that stands here, or is given it as a name."""
 _ARGUMENT = pattern(r"\(\s*(\w+)[,.)]")
@@ -28,7 +27,7 @@ def may_probe(text: str) -> bool:
             parts.append(place)
         elif "." not in name:
             names.add(name)
-    return (bool(parts) and _in_constructor(text, parts)) or any(_is_used_again(text, name) for name in names)
+    return (bool(parts) and run_in(text, parts, ("__init__",))) or any(_is_used_again(text, name) for name in names)
 
 
 def made_up(text: str) -> Iterator[int]:
@@ -71,12 +70,3 @@ def _is_used_again(text: str, name: str) -> bool:
     if ".backward(" in text or re.search(rf"return[ \t]+{name}\b", text):
         return True
     return re.search(rf"{name}(?<=[(,=\s]{name})\s*[,).]", text) is not None
-
-
-def _in_constructor(text: str, places: Iterable[int]) -> bool:
-    """Is one of the places in a constructor, or in a method that one calls."""
-    functions = heads(text)
-    names = {name for place in places for name in around(functions, place)}
-    return "__init__" in names or any(
-        "__init__" in around(functions, call.start()) for call in _HELPER.finditer(text) if call[1] in names
-    )

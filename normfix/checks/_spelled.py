@@ -1,11 +1,12 @@
 """Which classes and functions a source may define, told from its text."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from normfix.lazy import pattern
 
 _FUNCTION = pattern(r"def[ \t]+(\w+)")
+_HELPER = pattern(r"self\.(\w+)[ \t]*\(")
 _DEEPEST = 200
 """Characters that functions are indented by at most."""
 _CLASS = pattern(r"class(?<!\wclass)[ \t]+\w+[ \t]*\(([^()]*)")
@@ -51,3 +52,15 @@ def around(functions: Sequence[tuple[int, int, str]], place: int) -> Iterator[st
             yield name
         if not depth:
             return
+
+
+def run_in(text: str, places: Iterable[int], methods: Collection[str]) -> bool:
+    """May one of the places stand in one of these methods, or in a method that one of them calls."""
+    functions = heads(text)
+    names = {name for place in places for name in around(functions, place)}
+    return any(name in names for name in methods) or any(
+        name in methods
+        for call in _HELPER.finditer(text)
+        if call[1] in names
+        for name in around(functions, call.start())
+    )

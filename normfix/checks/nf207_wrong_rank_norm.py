@@ -6,7 +6,7 @@ from normfix import norms, vocabulary
 from normfix.checks._flow import ELEMENTWISE, same
 from normfix.engine import Facts, Rule, on_call
 from normfix.findings import Problem, ReplaceCallee, Safety, Severity
-from normfix.graph import Call, Undecided
+from normfix.graph import Call, LayerGraph, Undecided
 from normfix.vocabulary import CONVOLUTIONS, LINEAR, POOLS, TRANSPOSED_CONVOLUTIONS
 
 RULE = Rule("NF207", "wrong-rank-norm", Severity.ERROR, readers={"source", "model"})
@@ -18,10 +18,13 @@ RANKED = frozenset(kind for kind in norms.BATCH | norms.INSTANCE if norms.ranks(
 def wrong_rank_norm(call: Call, facts: Facts) -> Iterator[Problem]:
     """torch raises; but an instance norm one rank too high takes (N, C, L) for an unbatched image, in silence."""
     rank, maker = _rank(call)
-    if rank is None or maker is None or rank in _batched_ranks(call.kind):
+    if rank is None or maker is None or _takes(call, rank):
+        return
+    others = _alternatives(call, facts.graph)
+    if any(_takes(other, rank) for other in others):
         return
     wanted = {3: "1d", 4: "2d", 5: "3d"}.get(rank, "1d")
-    mendable = facts.reader == "source" and call.kind in vocabulary.kinds() and "." not in call.kind
+    mendable = facts.reader == "source" and call.kind in vocabulary.kinds() and "." not in call.kind and not others
     silent = call.kind in norms.INSTANCE and rank in norms.ranks(call.kind)
     yield Problem(
         call.layer.site,
@@ -31,6 +34,23 @@ def wrong_rank_norm(call: Call, facts: Facts) -> Iterator[Problem]:
         remedy=ReplaceCallee(call.layer.site, f"{call.kind[:-2]}{wanted}") if mendable else None,
         safety=Safety.UNSAFE if mendable else Safety.DISPLAY,
     )
+
+
+def _alternatives(call: Call, graph: LayerGraph) -> list[Call]:
+    """The norms that may run in place of this one: which of several is picked is not known."""
+    return [
+        other
+        for other in graph.calls
+        if other.kind in norms.NORMS
+        and other.layer is not call.layer
+        and other.site == call.site
+        and call.site.origin is not None
+        and other.inputs == call.inputs
+    ]
+
+
+def _takes(call: Call, rank: int) -> bool:
+    return call.kind not in RANKED or rank in _batched_ranks(call.kind)
 
 
 def _batched_ranks(kind: str) -> tuple[int, ...]:

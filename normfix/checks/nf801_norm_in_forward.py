@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from normfix import norms, vocabulary
-from normfix.checks._spelled import around, heads, may_define_module
+from normfix.checks._spelled import may_define_module, run_in
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Undecided
@@ -24,10 +24,8 @@ SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 
 def _may_build(text: str) -> bool:
-    """Is one built in a method of this name, or under another name of its own."""
-    functions = heads(text)
-    places = (one.start() for one in BUILT.finditer(text))
-    return any(name in METHODS for place in places for name in around(functions, place)) or bool(RENAMED.search(text))
+    """Is one built in the forward pass, or in a method that it calls, or under another name of its own."""
+    return run_in(text, (one.start() for one in BUILT.finditer(text)), METHODS) or bool(RENAMED.search(text))
 
 
 @on_node(RULE, ast.ClassDef, words=("Norm|Dropout", "|".join(METHODS), may_define_module, _may_build))

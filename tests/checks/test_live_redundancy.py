@@ -75,6 +75,16 @@ SILENT: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...], str]] = {
         IMAGES,
         "training",
     ),
+    "spectral norm before several channels a group, and a bias that is not scaled": (
+        nn.Sequential(spectral_norm(nn.Conv2d(4, 4, 1)), nn.GroupNorm(2, 4)).eval(),
+        IMAGES,
+        "training",
+    ),
+    "weight norm along the channels that come in": (
+        nn.Sequential(weight_norm(nn.ConvTranspose2d(4, 4, 1)), nn.BatchNorm2d(4)),
+        IMAGES,
+        "training",
+    ),
     "spectral norm without a norm behind it": (
         nn.Sequential(spectral_norm(nn.Conv2d(4, 4, 1)), nn.ReLU()),
         IMAGES,
@@ -124,6 +134,18 @@ FOUND: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...], str, list[tuple[str,
     ),
     "weight norm": (
         nn.Sequential(weight_norm(nn.Conv2d(4, 4, 1, bias=False)), nn.BatchNorm2d(4)),
+        IMAGES,
+        "training",
+        [("NF305", "0", "info")],
+    ),
+    "weight norm along the channels that come out": (
+        nn.Sequential(weight_norm(nn.ConvTranspose2d(4, 4, 1, bias=False), dim=1), nn.BatchNorm2d(4)),
+        IMAGES,
+        "training",
+        [("NF305", "0", "info")],
+    ),
+    "spectral norm before several channels a group": (
+        nn.Sequential(spectral_norm(nn.Conv2d(4, 4, 1, bias=False)), nn.GroupNorm(2, 4)).eval(),
         IMAGES,
         "training",
         [("NF305", "0", "info")],
@@ -179,3 +201,28 @@ def test_weight_norm_before_a_norm_has_no_effect_in_training() -> None:
         before = model(x)
         length.mul_(4)  # type: ignore[union-attr,operator]
         torch.testing.assert_close(model(x), before, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "scale", "norm", "cancelled"),
+    [
+        pytest.param(nn.Conv2d(4, 4, 3), (4, 1, 1, 1), nn.BatchNorm2d(4), True, id="filters"),
+        pytest.param(nn.ConvTranspose2d(4, 4, 3), (1, 4, 1, 1), nn.BatchNorm2d(4), True, id="channels that come out"),
+        pytest.param(nn.ConvTranspose2d(4, 4, 3), (4, 1, 1, 1), nn.BatchNorm2d(4), False, id="channels that come in"),
+        pytest.param(nn.Conv2d(4, 4, 3, bias=False), (), nn.GroupNorm(2, 4), True, id="groups without a bias"),
+        pytest.param(nn.Conv2d(4, 4, 3), (), nn.GroupNorm(2, 4), False, id="groups and a bias"),
+        pytest.param(nn.Conv2d(4, 4, 3), (), nn.LayerNorm([4, 4, 4]), False, id="a layer norm and a bias"),
+        pytest.param(nn.Conv2d(4, 4, 3), (), nn.GroupNorm(4, 4), True, id="groups of one channel and a bias"),
+    ],
+)
+def test_which_scales_of_a_weight_a_norm_cancels(
+    layer: nn.Module, scale: tuple[int, ...], norm: nn.Module, cancelled: bool
+) -> None:
+    """The claim of NF305, in float64 and up to eps; a bias beside the weight is not scaled."""
+    norm.eps = 1e-14  # type: ignore[assignment]
+    model = randomised(nn.Sequential(layer, norm)).double().train()
+    x = IMAGES[0].double()
+    before = model(x)
+    with torch.no_grad():
+        layer.weight.mul_(torch.rand(scale, generator=torch.Generator().manual_seed(1)) * 5 + 3)  # type: ignore[union-attr,operator]
+    assert torch.allclose(model(x), before, rtol=0, atol=1e-8) is cancelled

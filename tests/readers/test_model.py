@@ -223,6 +223,9 @@ def test_attention_is_one_call():
     ("wrap", "name"),
     [
         pytest.param(parametrizations.weight_norm, "weight_norm", id="parametrized-weight-norm"),
+        pytest.param(
+            lambda conv: parametrizations.weight_norm(conv, dim=1), "weight_norm(dim=1)", id="along-another-dimension"
+        ),
         pytest.param(parametrizations.spectral_norm, "spectral_norm", id="parametrized-spectral-norm"),
         pytest.param(nn.utils.spectral_norm, "spectral_norm", id="old-spectral-norm"),
         pytest.param(lambda conv: prune.l1_unstructured(conv, "weight", 0.5), "prune", id="pruned"),

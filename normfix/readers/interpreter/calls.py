@@ -197,8 +197,17 @@ def _wrapped(run: Run, name: str, arguments: Arguments) -> Value:
     """A function that gives back the module it is given."""
     module = arguments.get(0, "module")
     if name in REPARAMETRIZATIONS and isinstance(module, Layer):
-        module.wrappers = (*module.wrappers, REPARAMETRIZATIONS[name])
+        module.wrappers = (*module.wrappers, _along(REPARAMETRIZATIONS[name], arguments))
     return module if module is not None else Unknown(f"`{name}` is called without a module")
+
+
+def _along(name: str, arguments: Arguments) -> str:
+    """The name of a reparametrization; a weight norm that is not along the first dimension says so."""
+    if name != "weight_norm":
+        return name
+    given = arguments.unread or arguments.get(2, "dim") or Constant(0)
+    dimension = given.value if isinstance(given, Constant) else "?"
+    return name if dimension == 0 else f"{name}(dim={dimension})"
 
 
 def _super(run: Run, node: ast.Call, scope: Scope) -> Value:

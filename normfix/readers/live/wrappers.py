@@ -55,15 +55,23 @@ def is_hooked(module: nn.Module) -> bool:
 
 
 def wrappers_of(module: nn.Module) -> tuple[str, ...]:
-    """Names of the reparametrizations of a module: "weight_norm", "spectral_norm", "prune", or their class."""
+    """Names of the reparametrizations of a module: "weight_norm", "spectral_norm", "prune", or their class.
+
+    A weight norm that is not along the first dimension says so: "weight_norm(dim=1)".
+    """
     found: list[str] = []
     for hook in module._forward_pre_hooks.values():
         home, name = type(hook).__module__, type(hook).__name__
         if home.startswith("torch.nn.utils."):
-            found.append(_PREPARING.get(name, "prune" if home.endswith("prune") else name))
+            found.append(_along(_PREPARING.get(name, "prune" if home.endswith("prune") else name), hook))
     parametrizations = getattr(module, "parametrizations", None)
     if isinstance(parametrizations, nn.ModuleDict):
         for steps in parametrizations.values():
             assert isinstance(steps, nn.ModuleList)
-            found += [_PARAMETRIZATIONS.get(type(step).__name__, type(step).__name__) for step in steps]
+            found += [_along(_PARAMETRIZATIONS.get(type(step).__name__, type(step).__name__), step) for step in steps]
     return tuple(dict.fromkeys(found))
+
+
+def _along(name: str, step: object) -> str:
+    dimension = getattr(step, "dim", 0)
+    return f"{name}(dim={dimension})" if name == "weight_norm" and dimension != 0 else name
