@@ -75,8 +75,8 @@ def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple
 
 
 def _took(done: Rewrite) -> str:
-    """The seconds of each step; steps that were not asked for have none."""
-    return "\ntook " + ", ".join(f"{step} {value:.2f} s" for step, value in done.seconds.items() if value)
+    """The seconds of each step that took any."""
+    return "\ntook " + ", ".join(f"{step} {value:.2f} s" for step, value in done.seconds.items() if value >= 0.005)
 
 
 def _wrote(arguments: argparse.Namespace) -> str:
