@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Collection
 
+from normfix.readers.naming import without_comments
 from normfix.script import FUNCTIONS, Script, children
 
 NEWLINES = re.compile("\r\n|\r|\n")
@@ -22,7 +23,7 @@ def lines_of(text: str) -> list[str]:
 
 def silence(script: Script, lines: list[str]) -> None:
     """Empty the lines that hold a comment, or a string whose value nobody takes, and nothing else: documentation."""
-    lines[:] = ["" if "#" in line and line.lstrip().startswith("#") else line for line in lines]
+    lines[:] = without_comments(lines)
     for node in script.of_type(ast.Expr):
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str) and node.end_lineno is not None:
@@ -48,14 +49,14 @@ def uses(node: ast.stmt, text: str, script: Script, names: Collection[str]) -> s
         first = getattr(one, "lineno", None)
         if first is not None and near.isdisjoint(range(first, one.end_lineno + 1)):  # type: ignore[attr-defined]
             continue  # what has a first line has a last one
-        if isinstance(one, (ast.Attribute, ast.Name)) and _root(one) in names:
+        if isinstance(one, (ast.Attribute, ast.Name)) and root(one) in names:
             found.add(script.resolve(one))
         silent = _silent(one)
         todo += [part for part in children(one) if part not in silent] if silent else children(one)
     return found
 
 
-def _root(node: ast.AST) -> str:
+def root(node: ast.AST) -> str:
     """The first part of a dotted name."""
     while isinstance(node, ast.Attribute):
         node = node.value

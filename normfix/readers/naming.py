@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, lru_cache
 
 from normfix.lazy import pattern
@@ -28,8 +29,6 @@ def names_norm(text: str) -> bool:
     """Does this code name a norm of a library other than in a question, or may it put such a name together."""
     if "Norm" not in text and "_norm" not in text and "LRN" not in text:
         return False
-    if "Norm" not in text and "_norm" not in text and "LRN" not in text:
-        return False
     told = ""
     for stem in (*_CLASSES, *_FUNCTIONS):
         if stem in text and _whole(stem).search(text):
@@ -45,9 +44,9 @@ def names_layer_norms_only(text: str) -> bool:
     return not any(_whole(stem).search(text) for stem in others) and ("Norm" not in text or not _PART.search(text))
 
 
-def without_comments(text: str) -> str:
-    """A text without the lines that hold a comment only."""
-    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
+def without_comments(lines: Iterable[str]) -> list[str]:
+    """The lines of a text; those that hold a comment only are empty."""
+    return ["" if "#" in line and line.lstrip().startswith("#") else line for line in lines]
 
 
 def says_norm(text: str) -> bool:
@@ -89,7 +88,7 @@ def matters_beside(text: str, other: str) -> bool:
 def _names_cancelling(text: str) -> bool:
     """Asked again by each file of a folder that imports the same ones."""
     found = [stem for stem in _CANCELLING if stem in text]
-    told = _PROBE.sub("", without_comments(text)) if found else ""
+    told = _PROBE.sub("", "\n".join(without_comments(text.split("\n")))) if found else ""
     return any(_whole(stem).search(told) for stem in found)
 
 

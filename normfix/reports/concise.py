@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from normfix.findings import Abstention, Finding, Report, Safety, Severity, Transform
+from normfix.graph import Site
 from normfix.reports import Options
 from normfix.reports.colors import BOLD, CYAN, SEVERITIES, Painter
 
@@ -78,6 +79,14 @@ _PLURALS = {
     Severity.WARNING: ("warning", "warnings"),
     Severity.INFO: ("info", "infos"),
 }
+
+
+def where(site: Site) -> str:
+    """`path:line:column` of a site, or the module that it is."""
+    if site.origin is None:
+        return printable(site.module or "")
+    cell = f"cell {site.origin.cell}:" if site.origin.cell else ""
+    return printable(f"{site.origin.path}:{cell}{site.origin.line}:{site.origin.column}")
 
 
 def printable(text: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normfix.findings import Finding, Report
-from normfix.graph import Origin, Site
+from normfix.graph import Origin
 from normfix.reports import Options
 from normfix.reports.code import Code
 from normfix.reports.colors import BLUE, CYAN, SEVERITIES, Painter
-from normfix.reports.concise import epilogue, place, printable, title
+from normfix.reports.concise import epilogue, place, printable, title, where
 
 _CONTEXT = 2
 _WIDTH = 120
@@ -33,7 +33,7 @@ def _finding(finding: Finding, code: Code, paint: Painter) -> str:
     edge = " " * margin + " " + paint("=", BLUE)
     if finding.help:
         parts.append(f"{edge} {paint('help', CYAN)}: {printable(finding.help)}")
-    parts += [f"{edge} {paint('note', CYAN)}: {printable(note)} ({_where(site)})" for note, site in finding.related]
+    parts += [f"{edge} {paint('note', CYAN)}: {printable(note)} ({where(site)})" for note, site in finding.related]
     return "".join(f"{part}\n" for part in parts)
 
 
@@ -43,14 +43,6 @@ def _origin(finding: Finding) -> Origin | None:
     column = finding.column or 1
     end_line = finding.end_line or finding.line
     return Origin(finding.path, finding.line, column, end_line, finding.end_column or column + 1, finding.cell)
-
-
-def _where(site: Site) -> str:
-    """Where a related place is."""
-    if site.origin is None:
-        return printable(site.module or "")
-    cell = f"cell {site.origin.cell}:" if site.origin.cell else ""
-    return printable(f"{site.origin.path}:{cell}{site.origin.line}:{site.origin.column}")
 
 
 def _frame(lines: Sequence[str], origin: Origin, margin: int, last: int, paint: Painter, color: str) -> list[str]:

@@ -22,6 +22,7 @@ from normfix.readers.interpreter.values import (
     Table,
     Value,
 )
+from normfix.readers.mentions import root
 from normfix.script import FUNCTIONS, Script, walk
 
 BUILTINS = frozenset(
@@ -122,7 +123,7 @@ def literal(node: ast.expr, scope: Scope, depth: int = 0) -> Value:
     """A value that is written out at the top level: a constant, an imported name, a list or a partial of such."""
     if isinstance(node, ast.Constant):
         return Constant(node.value)
-    if isinstance(node, (ast.Name, ast.Attribute)) and _root(node) in scope.script.imports:
+    if isinstance(node, (ast.Name, ast.Attribute)) and root(node) in scope.script.imports:
         return Dotted(scope.script.resolve(node))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         number = node.operand.value
@@ -179,12 +180,6 @@ def imported(statement: ast.AST, name: str) -> str:
             if (alias.asname or alias.name) == name:
                 return module + alias.name if module.endswith(".") else f"{module}.{alias.name}"
     return name
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _ambiguous(name: str) -> Unknown:

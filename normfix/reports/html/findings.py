@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normfix.findings import Finding, Report, Severity
-from normfix.graph import Site
 from normfix.reports.code import Code
-from normfix.reports.concise import place, printable
+from normfix.reports.concise import place, printable, where
 
 _CONTEXT = 2
 _FRAMES = 500
@@ -72,16 +71,9 @@ def _shown(finding: Finding, code: Code | None) -> Shown:
         place(finding),
         printable(finding.module or ""),
         printable(finding.help),
-        [(printable(note), _where(site)) for note, site in finding.related],
+        [(printable(note), where(site)) for note, site in finding.related],
         _frame(finding, lines),
     )
-
-
-def _where(site: Site) -> str:
-    if site.origin is None:
-        return printable(site.module or "")
-    cell = f"cell {site.origin.cell}:" if site.origin.cell else ""
-    return printable(f"{site.origin.path}:{cell}{site.origin.line}:{site.origin.column}")
 
 
 def _frame(finding: Finding, lines: Sequence[str]) -> list[CodeLine]:
