@@ -83,6 +83,10 @@ def test_files_with_the_words_in_another_place_are_left_alone(text: str) -> None
         ),
         pytest.param("self.a = {'[': nn.Linear(8, 8)}", id="a bracket in a text"),
         pytest.param("self.a = len(layers) * [nn.Linear(8, 8)]", id="behind a call"),
+        pytest.param("self.a['b'] = nn.Linear(8, 8)", id="under a key"),
+        pytest.param("self.a[ids[0]] = nn.Linear(8, 8)", id="under a key that is looked up"),
+        pytest.param("self.a.extend([nn.Linear(8, 8)])", id="extended"),
+        pytest.param("self.a.setdefault('b', nn.Linear(8, 8))", id="set where there is none"),
         pytest.param("self.a = base + \\\n            [nn.Linear(8, 8)]", id="a line continued"),
     ],
 )

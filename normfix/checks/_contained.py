@@ -18,8 +18,10 @@ _KEPT = pattern(r"self\.\w+[ \t]*(?::[^=\n]{0,200})?=[\s\\(]*([\w \t,)]+)(?=[\r\
 """Names that are put on a module."""
 _APPENDED = pattern(r"\.append\(\s*(?:#[^\n]*\n\s*)*([\w.]+)\s*\(")
 _STORED = pattern(r"\][ \t]*=[\s\\(]*([\w.]+)\s*\(")
-_GROWN = pattern(r"(?:extend|update|insert|setdefault)\(")
-"""A layer that is stored under a key, and methods that put more into a container."""
+"""A layer that is stored under a key."""
+_GROWING = ("extend(", "update(", "insert(", "setdefault(")
+_GROWN = pattern("|".join(rf"\.{one[:-1]}\(" for one in _GROWING))
+"""Methods that put more into a container."""
 _OPENED = pattern(r"=[\s\\]*(?:[\[{(]|(?:dict|list|[\w.]*OrderedDict)\()|[+*|][\s\\(]*[\[{]")
 """A value that is a container or in brackets, and a sum of containers."""
 _PARTS = pattern(
@@ -57,12 +59,10 @@ def _appended(text: str, kept: set[str]) -> Iterator[str]:
         if holder and holder[1] in kept:
             yield found[1].rpartition(".")[2]
     for found in _STORED.finditer(text):
-        holder = re.search(r"(\w+)\[[^\[\]]*\Z", text[max(found.start() - _REACH, 0) : found.start()])
-        if holder and holder[1] in kept:
+        if not kept.isdisjoint(_WORDS.findall(_line(text, found.start()))):
             yield found[1].rpartition(".")[2]
-    for found in _GROWN.finditer(text) if any(word in text for word in ("extend(", "update(", "insert(")) else ():
-        holder = re.search(r"(\w+)\.\Z", text[max(found.start() - _REACH, 0) : found.start()])
-        if holder and holder[1] in kept:
+    for found in _GROWN.finditer(text) if any(word in text for word in _GROWING) else ():
+        if not kept.isdisjoint(_WORDS.findall(_line(text, found.start()))):
             yield from _value(text, found.end() - 1)[1]
 
 
@@ -71,12 +71,18 @@ def _held(text: str, kept: set[str]) -> Iterator[str]:
     end = 0
     while opened := _OPENED.search(text, end):
         start, end = opened.start(), opened.end()
-        line = text[max(text.rfind("\n", max(start - _REACH, 0), start) + 1, start - _REACH, 0) : start]
+        line = _line(text, start)
         if kept.isdisjoint(_WORDS.findall(line)):
             continue
         if text[start] == "=" or not _is_argument(line):
             end, called = _value(text, start + 1)
             yield from called
+
+
+def _line(text: str, place: int) -> str:
+    """What stands before a place in its line, or the end of that."""
+    start = max(place - _REACH, 0)
+    return text[max(text.rfind("\n", start, place) + 1, start) : place]
 
 
 def _is_argument(line: str) -> bool:

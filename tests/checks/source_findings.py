@@ -50,9 +50,12 @@ def report(
     script = scripts.read(HEADER + textwrap.dedent(text), path)
     if sibling is not None:
         script.sibling = sibling
-    own = [one for one in vars(rule).values() if isinstance(one, engine.Check)]
     facts = engine.Facts("source", path, script=script, options=options or {})
-    return engine.run(facts, own, [])
+    return engine.run(facts, _checks(rule), [])
+
+
+def _checks(rule: ModuleType) -> list[engine.Check]:
+    return [one for one in vars(rule).values() if isinstance(one, engine.Check)]
 
 
 def marked(text: str) -> list[int]:
@@ -66,6 +69,9 @@ def fires(rule: ModuleType, text: str, severity: str | None = None, **how: objec
     found = report(rule, text, **how)  # type: ignore[arg-type]  # handed on as given
     assert [one.line for one in found.findings] == marked(text), [one.message for one in found.findings]
     assert found.findings
+    assert any(one.may_find(HEADER + textwrap.dedent(text), how.get("options") or {}) for one in _checks(rule)), (
+        "a file of a folder is not parsed for this"
+    )
     for one in found.findings:
         assert "`" in one.message and "\n" not in one.message and not one.message.endswith("."), one.message
         assert one.help and not one.help.endswith(".")

@@ -98,6 +98,7 @@ def test_silent(text: str) -> None:
         pytest.param("self.a = []  # here\nself.a.insert(0, nn.LayerNorm(8))", id="insert"),
         pytest.param("self.a = {}  # here\nself.a['n'] = nn.LayerNorm(8)", id="stored under a key"),
         pytest.param("self.a = {}  # here\nself.a.update({'n': nn.LayerNorm(8)})", id="update"),
+        pytest.param("self.a = {}  # here\nself.a.setdefault('n', nn.Linear(8, 8))", id="setdefault"),
         pytest.param("self.a = dict(n=nn.LayerNorm(8))  # here", id="a call of dict"),
         pytest.param("self.a = list(nn.LayerNorm(8) for _ in range(n))  # here", id="a call of list"),
     ],
