@@ -16,11 +16,11 @@ _CLASSES = pattern(r"class(?<!\wclass)[ \t]+(\w+)")
 _RENAMED = pattern(r"as(?<!\was)[ \t]+(\w+)|(?m:^)(\w+)[ \t]*=")
 _KEPT = pattern(r"self\.\w+[ \t]*(?::[^=\n]{0,200})?=[\s\\(]*([\w \t,)]+)(?=[\r\n#;=\\]|\Z)")
 """Names that are put on a module."""
-_APPENDED = pattern(r"\.append\(\s*(?:#[^\n]*\n\s*)*([\w.]+)\s*\(")
+_APPENDED = pattern(r"\.append[ \t]*\(\s*(?:#[^\n]*\n\s*)*([\w.]+)\s*\(")
 _STORED = pattern(r"\][ \t]*=[\s\\(]*([\w.]+)\s*\(")
 """A layer that is stored under a key."""
-_GROWING = ("extend(", "update(", "insert(", "setdefault(")
-_GROWN = pattern("|".join(rf"\.{one[:-1]}\(" for one in _GROWING))
+_GROWING = ("extend", "update", "insert", "setdefault")
+_GROWN = pattern(rf"\.(?:{'|'.join(_GROWING)})[ \t]*\(")
 """Methods that put more into a container."""
 _OPENED = pattern(r"=[\s\\]*(?:[\[{(]|(?:dict|list|[\w.]*OrderedDict)\()|[+*|][\s\\(]*[\[{]")
 """A value that is a container or in brackets, and a sum of containers."""

@@ -8,10 +8,12 @@ from normfix.lazy import pattern
 
 SHORT = "zeros ones rand randn empty full randint".split()
 """Functions of torch that make up a tensor."""
-MADE_UP = tuple(f"{name}(" for name in SHORT)
-_TAKEN = pattern(r"(?<![\w.])(?:([\w.]+)\(|(\w[\w \t,=]*)(?::[^=\n]*)?=)[\s\\(]*(?:[\w.]*Variable\(\s*)?[\w.]*\Z")
+MADE_UP = tuple(f"{name}{opened}" for name in SHORT for opened in ("(", " ("))
+_TAKEN = pattern(
+    r"(?<![\w.])(?:([\w.]+) ?\(|(\w[\w \t,=]*)(?::[^=\n]*)?=)(?:[\s\\(]|#[^\n]*\n)*(?:[\w.]*Variable ?\(\s*)?[\w.]*\Z"
+)
 """What is called with a value that stands here, or is given it as a name."""
-_ARGUMENT = pattern(r"\(\s*(\w+)[,.)]")
+_ARGUMENT = pattern(r"\(\s*(?:#[^\n]*\n\s*)*(\w+)\s*[,.)]")
 _RENAMED = pattern(r"=[ \t\\(]*(\w+)[ \t]*[.\r\n#;]")
 _WORDS = pattern(r"[^\W\d]\w*")
 _REACH = 150

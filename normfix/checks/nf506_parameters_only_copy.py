@@ -16,11 +16,12 @@ RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
 """Words of methods whose copies run in training mode and keep their own statistics, or keep them apart on purpose."""
 WRITERS = frozenset({"copy_", "lerp_", "mul_", "add_", "set_", "sub_", "div_", "fill_"})
-PAIRS = pattern(r"in(?<!\win)\s+(?:(?:enumerate|list|tqdm)\s*\(\s*)*zip\b")
+TAKEN = pattern(r"parameters[ \t]*\(")
+PAIRS = pattern(r"in(?<!\win)\s+(?:(?:enumerate|list|tqdm)\s*\((?:\s|#[^\n]*\n)*)*zip\b")
 WRITES = pattern(rf"\.data\b|[-+*/@%&|^<>]=|\.(?:{'|'.join(sorted(WRITERS))})\b")
 
 
-@on_node(RULE, ast.For, words=("zip", "parameters(", PAIRS, WRITES))
+@on_node(RULE, ast.For, words=("zip", "parameters", TAKEN, PAIRS, WRITES))
 def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     """A loop over the parameters of two models that writes those of one, in code that does not see to the buffers."""
     script = facts.script
@@ -147,7 +148,7 @@ def _walks_over_buffers(script: Script, loop: ast.For, models: tuple[str, str]) 
 
 def _sees_to_buffers(script: Script, loop: ast.For, models: tuple[str, str]) -> bool:
     """Does the file walk over buffers, or the function at hand, or one that it calls, use state dicts."""
-    if "buffers(" in script.text and _walks_over_buffers(script, loop, models):
+    if "buffers" in script.text and _walks_over_buffers(script, loop, models):
         return True
     scope = scope_of(script, loop)
     called = [scopes(script)[one] for call in scope.calls if (one := callee(script, call)) is not None]

@@ -123,6 +123,10 @@ TWO = LOOP.replace("ema", "ema2").replace("net", "net2")
         pytest.param(update("for a, b in zip(list(ema.parameters()), net.parameters()):"), id="not the method itself"),
         pytest.param(update("for i, (a, b) in enumerate(zip(ema.parameters(), net.parameters())):"), id="enumerated"),
         pytest.param(update("for (_, a), (_, b) in zip(ema.named_parameters(), net.named_parameters()):"), id="names"),
+        pytest.param(
+            update("for i, (a, b) in enumerate(  # all\n        zip(ema.parameters (), net.parameters ())):"),
+            id="laid out",
+        ),
         pytest.param(update() + update().replace("update", "other"), id="loops in two functions"),
         pytest.param(
             update("for ema, b in zip(ema.parameters(), net.parameters()):", BODY.replace("a.data", "ema.data")),

@@ -186,6 +186,10 @@ PROBE = "self.features(torch.zeros(1, 3, 9, 9)).numel()"
         ),
         pytest.param(init(f"if {PROBE}: self.n = 1"), id="the header of an if, which holds more"),
         pytest.param(init(f"for i in range({PROBE}): self.n = i"), id="the header of a loop"),
+        pytest.param(
+            init(f"self.n = lambda: {PROBE}".replace("torch.", "# made up (\n        torch.")), id="behind a comment"
+        ),
+        pytest.param(init(f"self.n = lambda: {PROBE}".replace("(", " (")), id="a blank before each bracket"),
         pytest.param(init(f"self.n = lambda: {PROBE}"), id="a lambda runs later"),
     ],
 )

@@ -137,6 +137,7 @@ TWO = "self.ls = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]"
         pytest.param(f"{TWO}\nself.ls.sort()", id="a method of lists alone"),
         pytest.param(f"{TWO}\nself.ls[0] = x", id="an item that is not in sight is set"),
         pytest.param("self.ls = []\nself.ls.append(nn.BatchNorm2d(8))\nself.ls.append(x)", id="anything is appended"),
+        pytest.param("self.ls = []\nself.ls.append (nn.GRU (8))\nself.ls.append (x)", id="a blank before each bracket"),
         pytest.param("ls = [nn.BatchNorm2d(8)]\nself.ls = ls\nls.append(nn.BatchNorm2d(8))", id="filled afterwards"),
         pytest.param("ls = [nn.BatchNorm2d(8)]\nself.ls = ls\nreturn ls", id="the local list goes elsewhere"),
     ],
