@@ -194,7 +194,12 @@ def test_statistics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["check", "model.py:net"], ["fold", "model.py:net"], ["inspect", "model.py:net"], ["verify", "a.py:a", "b.py:b"]],
+    [
+        ["check", "model.py:net"],
+        ["fold", "model.py:net", "--input", "2x3"],
+        ["inspect", "model.py:net"],
+        ["verify", "a.py:a", "b.py:b"],
+    ],
     ids=lambda command: command[0],
 )
 def test_a_missing_torch_is_named_with_the_extra_that_brings_it(command: list[str]) -> None:

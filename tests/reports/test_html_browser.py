@@ -71,7 +71,7 @@ def test_every_section_opens_without_a_complaint_or_a_request(window: Browser, t
     report.errors.append(Failure("broken.py", "cannot be parsed"))
     outputs = [html.Outputs("output", [0.0, 1.0, 2.0], [0.0, 1.0, 2.1])]
     document = html.Document(
-        "a title", "and more", report, graph, residual(12, folded=True), rewrite=rewrite(graph), outputs=outputs
+        "a title", report, graph, residual(12, folded=True), rewrite=rewrite(graph), outputs=outputs
     )
     show(window, tmp_path, document)
     assert window.complaints() == []
