@@ -74,14 +74,19 @@ class _Account:
             self.told.append(f"ONNX Runtime is not judged on {where}: the new model's own rounding is {rounding:.1e}")
         error = in_runtime(truth, seen.deployed if telling else None, self.told)
         self.trials.append(Trial(seen.name, None, rounding, deployed=error))
-        # A norm of constant inputs may round exactly by luck: what its inputs' rounding does to it tells more.
+        # A norm of constant inputs may round exactly by luck: what its inputs' rounding does to it tells more. Norms of
+        # groups round ten times further in ONNX Runtime than in torch; an export that is wrong is off by far more.
         bound = FACTOR * max(rounding, rounding_of(truth, seen.shaken), self.eps)
-        if error is not None and error > bound:
-            self.told.append(
-                f"the new model differs by {error:.1e} in ONNX Runtime on {where} (at most {bound:.1e}); "
-                '`prove="formula"` leaves ONNX Runtime out'
-            )
-            self.holds = False
+        if error is None or error <= bound:
+            return
+        if error <= TELLING:
+            self.told.append(f"ONNX Runtime rounds further on {where}: by {error:.1e}")
+            return
+        self.holds = False
+        self.told.append(
+            f"the new model differs by {error:.1e} in ONNX Runtime on {where}, which rounding does not explain; "
+            '`prove="formula"` leaves ONNX Runtime out'
+        )
 
     def proof(self, level: str) -> Proof:
         """The verdict."""
