@@ -14,6 +14,8 @@ POOLS = {f"{kind}_pool{rank}d": rank for kind in ("avg", "adaptive_avg", "max") 
 SCALES = {
     "upsample_nearest1d": 1, "upsample_nearest2d": 2, "upsample_nearest3d": 3, "upsample_linear1d": 1,
     "upsample_bilinear2d": 2, "upsample_trilinear3d": 3, "upsample_bicubic2d": 2,
+    "_upsample_nearest_exact1d": 1, "_upsample_nearest_exact2d": 2, "_upsample_nearest_exact3d": 3,
+    "_upsample_bilinear2d_aa": 2, "_upsample_bicubic2d_aa": 2,
 }  # fmt: skip
 
 
@@ -40,7 +42,7 @@ def resize(node: fx.Node, affine: Affine) -> Affine:
 
 def pad(node: fx.Node, affine: Affine) -> Affine:
     pads = whole_numbers(argument(node, "pad"))
-    if argument(node, "mode") == "constant":
+    if argument(node, "mode") == "constant" and any(size > 0 for size in pads):
         raise Refused(f"`{node.name}` pads with a constant")
     need_constant(node, affine, range(-(len(pads) // 2), 0))
     return affine

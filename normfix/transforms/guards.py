@@ -11,7 +11,9 @@ from torch.nn.utils import parametrize
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, same_module
 
-_VIEWS = frozenset("view reshape flatten transpose permute select slice squeeze chunk split getitem".split())
+_VIEWS = frozenset(
+    "view reshape flatten transpose permute select slice squeeze chunk split getitem unbind swap move".split()
+)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _KEY_HOOKS = (
     "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
@@ -88,7 +90,7 @@ def not_changed_in_place(flow: Flow, node: fx.Node, depth: int = 8) -> None:
         name = str(reader.target)
         if writes_in_place(reader) and reader.args[:1] == (node,):
             raise Refused(f"{flow.name(reader)} changes {flow.name(node)} in place")
-        if depth and any(view in name for view in _VIEWS):
+        if depth and (reader in flow.removed or any(view in name for view in _VIEWS)):
             not_changed_in_place(flow, reader, depth - 1)
 
 

@@ -18,22 +18,22 @@ from normfix.transforms.averaging import POOLS, SCALES, pad, pool, pull_mean, pu
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation, source
+from normfix.transforms.picking import PICKS, SPLITS, pull_picked, push_picked
 from normfix.transforms.rearranging import (
     Pulled,
     pull_cat,
     pull_permute,
     pull_reshape,
-    pull_slice,
     push_cat,
     push_permute,
     push_reshape,
-    push_slice,
 )
 
 Push = Callable[[fx.Node, Affine], Affine]
 
 _HANDS_ON = frozenset("alias detach contiguous clone lift_fresh lift_fresh_copy".split())
 _DROPOUTS = frozenset("dropout alpha_dropout feature_dropout feature_alpha_dropout native_dropout".split())
+_TURNS = frozenset("permute transpose t swapdims movedim moveaxis".split())
 _RESHAPES = frozenset("view reshape reshape_as view_as flatten unflatten squeeze unsqueeze _unsafe_view".split())
 
 
@@ -48,6 +48,8 @@ def pull(flow: Flow, node: fx.Node, affine: Affine) -> Pulled:
         return pull_cat(node, affine)
     if name in ("add", "sub"):
         return pull_sum(flow, node, affine)
+    if name in PICKS:
+        return pull_picked(flow, node, affine)
     back = _BACKWARD.get(name)
     if back is None:
         raise Refused(f"{flow.name(node)} stands between")
@@ -57,12 +59,14 @@ def pull(flow: Flow, node: fx.Node, affine: Affine) -> Pulled:
 def push(flow: Flow, node: fx.Node, read: fx.Node, affine: Affine) -> Affine:
     """The map on the result of `node`, once what it reads from `read` is mapped by `affine`."""
     name = operation(node)
-    if node in flow.removed or name in _HANDS_ON:
+    if node in flow.removed or name in _HANDS_ON or name in SPLITS:
         return affine
     if name == "cat":
         return push_cat(node, read, affine)
     if name in ("add", "sub"):
         return push_sum(flow, node, read, affine)
+    if name in PICKS:
+        return push_picked(node, affine)
     forward = _FORWARD.get(name)
     if forward is None:
         raise Refused(f"{flow.name(node)} stands between")
@@ -94,16 +98,14 @@ _SAME: dict[str, Push] = {
 _BACKWARD: dict[str, Push] = {
     **_SAME,
     **dict.fromkeys(_RESHAPES, pull_reshape),
-    **dict.fromkeys(("permute", "transpose", "t"), pull_permute),
+    **dict.fromkeys(_TURNS, pull_permute),
     **dict.fromkeys(("mul", "div"), pull_scale),
     "mean": pull_mean,
-    "slice": pull_slice,
 }
 _FORWARD: dict[str, Push] = {
     **_SAME,
     **dict.fromkeys(_RESHAPES, push_reshape),
-    **dict.fromkeys(("permute", "transpose", "t"), push_permute),
+    **dict.fromkeys(_TURNS, push_permute),
     **dict.fromkeys(("mul", "div"), push_scale),
     "mean": push_mean,
-    "slice": push_slice,
 }

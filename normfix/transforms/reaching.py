@@ -11,7 +11,9 @@ from normfix.transforms.absorb import CONVOLUTIONS, PRODUCERS, Landing, into_con
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
+from normfix.transforms.guards import not_changed_in_place
 from normfix.transforms.nodes import operation
+from normfix.transforms.picking import read_apart
 from normfix.transforms.sites import NormCall
 from normfix.transforms.store import Store
 
@@ -22,7 +24,7 @@ _CONSUMERS = frozenset({*CONVOLUTIONS, "linear"})
 
 def into_layers_behind(flow: Flow, store: Store, calls: Mapped) -> str:
     """Fold the maps into the layers whose results these calls read. Returns the layers' paths. Raises `Refused`."""
-    landings = [landing for call, affine in calls for landing in _producers(flow, call.read, affine)]
+    landings = [landing for call, affine in calls for landing in _producers(flow, call, call.read, affine)]
     return ", ".join(f"`{into_producer(flow, store, group)}`" for group in _by_layer(flow, landings))
 
 
@@ -38,16 +40,20 @@ def into_layers_ahead(flow: Flow, store: Store, calls: Mapped) -> str:
     return ", ".join(f"`{into_consumer(flow, store, group)}`" for group in _by_layer(flow, landings))
 
 
-def _producers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
-    """The layers behind this node that would take the map, each with its part of it."""
+def _producers(flow: Flow, call: NormCall, node: fx.Node, affine: Affine) -> list[Landing]:
+    """The layers behind this node that would take the map of this call, each with its part of it."""
     if node.op == "placeholder":
         raise Refused(f"it reads {flow.name(node)}")
-    flow.only_reader(node)
+    if not read_apart(flow, node):
+        flow.only_reader(node)
+    if operation(node) == "getitem":
+        not_changed_in_place(flow, call.result)  # torch lets nobody write into one of several views
     if node in flow.closed:
         raise Refused(f"{flow.name(node)} was folded in a way of its own")
     if operation(node) in PRODUCERS and node not in flow.removed:
         return [Landing(node, affine)]
-    return [landing for source, part in passes.pull(flow, node, affine) for landing in _producers(flow, source, part)]
+    pulled = passes.pull(flow, node, affine)
+    return [landing for source, part in pulled for landing in _producers(flow, call, source, part)]
 
 
 def _consumers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:

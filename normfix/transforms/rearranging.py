@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import fx
 
 from normfix.transforms.affine import Affine, concatenate
-from normfix.transforms.averaging import need_constant
+from normfix.transforms.averaging import whole_numbers
 from normfix.transforms.base import Refused
 from normfix.transforms.nodes import argument, operation, shape, source
 
@@ -24,8 +23,13 @@ def _order(node: fx.Node) -> list[int]:
         return [int(axis) % rank for axis in argument(node, "dims")]  # type: ignore[attr-defined]  # a list of axes
     if name == "t":
         return axes[::-1]
-    first, second = (int(argument(node, name)) % rank for name in ("dim0", "dim1"))  # type: ignore[call-overload]  # ints
-    axes[first], axes[second] = axes[second], axes[first]
+    first, second = ([int(axis) % rank for axis in whole_numbers(value)] for value in node.args[1:3])
+    if name in ("movedim", "moveaxis"):
+        rest = [axis for axis in axes if axis not in first]
+        for place, moved in sorted(zip(second, first, strict=True)):
+            rest.insert(place, moved)
+        return rest
+    axes[first[0]], axes[second[0]] = axes[second[0]], axes[first[0]]
     return axes
 
 
@@ -44,25 +48,6 @@ def pull_reshape(node: fx.Node, affine: Affine) -> Affine:
 
 def push_reshape(node: fx.Node, affine: Affine) -> Affine:
     return affine.reshape(shape(source(node)), shape(node))
-
-
-def pull_slice(node: fx.Node, affine: Affine) -> Affine:
-    need_constant(node, affine, [int(argument(node, "dim"))])  # type: ignore[call-overload]  # an int
-    return affine
-
-
-def push_slice(node: fx.Node, affine: Affine) -> Affine:
-    axis = int(argument(node, "dim"))  # type: ignore[call-overload]  # an int
-    if affine.constant_along([axis]):
-        return affine
-    size = shape(source(node))[axis]
-    start, end, step = (argument(node, name) for name in ("start", "end", "step"))
-    chosen = torch.arange(size)[slice(start, end, step)]
-    return Affine(_choose(affine.scale, axis, chosen), _choose(affine.shift, axis, chosen))
-
-
-def _choose(part: torch.Tensor, axis: int, chosen: torch.Tensor) -> torch.Tensor:
-    return part if part.shape[axis] == 1 else part.index_select(axis, chosen)
 
 
 def pull_cat(node: fx.Node, affine: Affine) -> Pulled:

@@ -16,15 +16,26 @@ class Network(nn.Module):
     def __init__(self, layers: list[nn.Module], steps: list[tuple[str, int, int, int]], outputs: list[int]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+        self.parts = nn.ModuleList(nn.BatchNorm2d(CHANNELS // 2) for _ in steps)
         self.steps = steps
         self.outputs = outputs
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         values = [x]
-        for kind, layer, first, second in self.steps:
+        for (kind, layer, first, second), part in zip(self.steps, self.parts, strict=True):
             a, b = values[first % len(values)], values[second % len(values)]
-            values.append(self._step(kind, layer, a, b))
+            values.append(self._part(kind, part, a) if kind in PARTS else self._step(kind, layer, a, b))
         return tuple(values[index % len(values)] for index in (*self.outputs, -1))
+
+    def _part(self, kind: str, part: nn.Module, a: Tensor) -> Tensor:
+        """A norm for two of the channels."""
+        if kind == "chunk":
+            first, second = a.chunk(2, 1)
+            return torch.cat([part(first), second], 1)
+        if kind == "split":
+            first, second = a.split([2, 2], 1)
+            return torch.cat([second, part(first)], 1)
+        return torch.cat([part(a[:, ::2]), a[:, 1::2]], 1)
 
     def _step(self, kind: str, layer: int, a: Tensor, b: Tensor) -> Tensor:
         if kind == "layer":
@@ -45,12 +56,22 @@ class Network(nn.Module):
             return a.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
         if kind == "swap":
             return a.transpose(1, 3)
+        if kind == "flip":
+            return a.flip(1, 3)
+        if kind == "roll":
+            return a.roll((1, 2), (1, 2))
+        if kind == "groups":
+            return nn.functional.channel_shuffle(a, 2)
         if kind == "number":
             return (a + 0.5) * 2
         return a.flatten(2).reshape(a.shape)
 
 
-KINDS = ["layer"] * 9 + ["relu", "add", "sub", "cat", "halves", "shuffle", "turn", "swap", "number", "reshape"]
+PARTS = ["chunk", "split", "slices"]
+KINDS = [
+    *["layer"] * 12, "relu", "add", "sub", "cat", "halves", "shuffle", "turn", "swap", "number", "reshape",
+    *PARTS, "flip", "roll", "groups",
+]  # fmt: skip
 
 
 @st.composite

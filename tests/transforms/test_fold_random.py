@@ -34,7 +34,7 @@ def test_fold_changes_neither_the_output_nor_the_model(model):
     done = fold(model, X, prove="none")
     assert distance([part.detach() for part in expected], [part.detach() for part in done.model(X)]) <= 1e-10
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    norms = [module for module in model.layers if hasattr(module, "running_mean")]
+    norms = [module for module in model.modules() if hasattr(module, "running_mean")]
     assert len(done.applied) + len(done.refused) == len(norms)
 
 
