@@ -42,15 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
         saving.require_suffix(arguments.output)
         if Path(arguments.output).suffix not in (".pt", ".safetensors"):
             raise UsageError(f"cannot write `{arguments.output}`: a checkpoint is .pt or .safetensors")
-    state = checkpoints.read(arguments.checkpoint)
     like = load(arguments.like, targets.parse_kwargs(arguments.kwargs))
+    state, rest = checkpoints.read_with_rest(arguments.checkpoint, like.state_dict())
     done = migrate(state, like, parse_inputs(arguments.input))
     if arguments.output and not arguments.dry_run:
         saving.save_state(done.state, arguments.output)
     if arguments.output_format == "json":
-        text = json.dumps({"applied": [asdict(change) for change in done.applied], "refused": []}, indent=2)
+        text = json.dumps(
+            {"applied": [asdict(change) for change in done.applied], "refused": [], "left_out": rest}, indent=2
+        )
     else:
         lines = [f"{len(done.applied)} changed, {len(done.state)} tensors", *account(done.applied)]
+        if rest:
+            lines.append(f"not carried over: {', '.join(f'`{name}`' for name in rest)}")
         if arguments.output:
             lines.append("nothing was written (--dry-run)" if arguments.dry_run else f"wrote {arguments.output}")
         text = "\n".join(lines)

@@ -110,6 +110,6 @@ def _load_weights(model: nn.Module, path: str) -> None:
     from normfix.transforms.checkpoints import read
 
     try:
-        model.load_state_dict(read(path))
+        model.load_state_dict(read(path, model.state_dict()))
     except RuntimeError as error:
         raise UsageError(f"cannot load `{path}` into the model: {error}") from error

@@ -84,7 +84,7 @@ def _move_biases(
     doing = "migrating a checkpoint to"
     frozen = frozen_norms(like)
     old = clone(like, doing).eval()
-    if any(tensor.dtype == torch.float64 for tensor in state.values()):
+    if _holds_more(state, like.state_dict()):
         old, inputs, kwargs = old.double(), _wide(positional(inputs)), _wide(dict(kwargs or {}))
     for name in biases:
         layer = old.get_submodule(name.rpartition(".")[0])
@@ -107,8 +107,29 @@ def _move_biases(
         if not any(old.get_submodule(path) is module for module in moved):
             reason = stays.get(path, f"no norm subtracts the bias of `{path}`")
             raise UsageError(f"{doing} `{type(like).__name__}`: `{name}` cannot go: {reason}")
+    before = {name: value.clone() for name, value in _tensors(old.state_dict()).items()}
     apply(plan.edits, old)
-    return {name: tensor.to(state[name].dtype) for name, tensor in old.state_dict().items()}, plan.applied
+    moved_means = {
+        name: tensor.to(state[name].dtype)
+        for name, tensor in _tensors(old.state_dict()).items()
+        if not torch.equal(tensor, before[name])
+    }
+    return {name: moved_means.get(name, state[name]) for name in old.state_dict()}, plan.applied
+
+
+def _holds_more(state: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    """Has a tensor of the checkpoint another dtype than the model, which would round it, or float64."""
+    mine = _tensors(present)
+    return any(
+        tensor.dtype == torch.float64 or tensor.dtype != mine.get(name, tensor).dtype
+        for name, tensor in _tensors(state).items()
+        if tensor.is_floating_point()
+    )
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Without what modules keep as extra state, which may be anything."""
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def _wide(value: Any) -> Any:
@@ -125,7 +146,7 @@ def _require_fit(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     problems += [f"`{name}` has no place" for name in sorted(state.keys() - wanted.keys())]
     problems += [
         f"`{name}` is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & state.keys())
+        for name in sorted(_tensors(wanted).keys() & _tensors(state).keys())
         if state[name].shape != wanted[name].shape
     ]
     if problems:

@@ -59,6 +59,9 @@ def save_state(state: Mapping[str, Any], path: str) -> None:
         from safetensors.torch import save_file
 
         # The format knows no tied tensors: each name gets values of its own.
+        odd = next((name for name, value in state.items() if not isinstance(value, torch.Tensor)), None)
+        if odd is not None:
+            raise UsageError(f"cannot write `{path}`: `{odd}` is no tensor, which only .pt can hold")
         whole = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
         _atomically(path, lambda partial: save_file(whole, partial))
     else:

@@ -127,3 +127,52 @@ def test_a_file_that_is_no_checkpoint_is_an_error(tmp_path, name):
     (tmp_path / "model.txt").write_text("x")
     with pytest.raises(UsageError, match="cannot read"):
         checkpoints.read(str(tmp_path / name))
+
+
+def test_a_model_in_half_precision_does_not_round_the_checkpoint():
+    old = network(bias=True).float().state_dict()
+    new = network(bias=False).half()
+    done = migrate(old, new, image().half())
+    means = [name for name, tensor in done.state.items() if not torch.equal(tensor, old[name])]
+    assert means == ["1.running_mean"] and {t.dtype for t in done.state.values()} == {torch.float32, torch.int64}
+    torch.testing.assert_close(done.state["1.running_mean"], old["1.running_mean"] - old["0.bias"])
+
+
+class Noted(nn.BatchNorm2d):
+    def get_extra_state(self):
+        return {"note": "kept"}
+
+    def set_extra_state(self, state):
+        self.note = state["note"]
+
+
+def test_extra_state_is_carried_over(tmp_path):
+    old, new = (nn.Sequential(conv(bias=bias), Noted(4)).double().eval() for bias in (True, False))
+    path = str(tmp_path / "old.pt")
+    torch.save(old.state_dict(), path)
+    done = migrate(checkpoints.read(path), new, image())
+    new.load_state_dict(done.state)
+    assert new[1].note == "kept"
+    with pytest.raises(UsageError, match=r"`1\._extra_state` is no tensor, which only \.pt can hold"):
+        saving.save_state(done.state, str(tmp_path / "new.safetensors"))
+
+
+def test_what_is_beside_the_state_dict_is_named(tmp_path):
+    state = network(bias=True).state_dict()
+    path = str(tmp_path / "run.pt")
+    torch.save({"epoch": 3, "state_dict": {**state, "note": "x"}, "optimizer": {}, "state_dict_ema": state}, path)
+    found, rest = checkpoints.read_with_rest(path)
+    assert found.keys() == state.keys() and rest == ["epoch", "optimizer", "state_dict_ema", "note"]
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_wrappers_are_taken_off(tmp_path, prefix):
+    state = network(bias=True).state_dict()
+    torch.save({f"{prefix}{name}": value for name, value in state.items()}, tmp_path / "a.pt")
+    assert checkpoints.read(str(tmp_path / "a.pt"), state).keys() == state.keys()
+
+
+def test_a_prefix_that_the_model_has_itself_stays(tmp_path):
+    state = {f"module.{name}": value for name, value in network(bias=True).state_dict().items()}
+    torch.save(state, tmp_path / "a.pt")
+    assert checkpoints.read(str(tmp_path / "a.pt"), state).keys() == state.keys()
