@@ -39,6 +39,8 @@ def untouched(model: nn.Module, keep_buffers: bool = False) -> Iterator[None]:
             _restore(module, values, items)
         for buffer, value in buffers.items():
             with torch.no_grad():
+                if buffer.shape != value.shape:
+                    buffer.resize_(value.shape)  # observers of quantization grow theirs
                 buffer.copy_(value)
         for parameter, required in gradients:
             parameter.requires_grad_(required)
