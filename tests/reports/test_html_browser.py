@@ -145,7 +145,7 @@ def test_two_hundred_hostile_names_stay_text(window: Browser, tmp_path: Path) ->
     report.errors += [Failure(one, one) for one in HOSTILE]
     outputs = [html.Outputs(one, [0.0, 1.0], [0.0, 1.0]) for one in HOSTILE]
     document = html.Document(
-        HOSTILE[1], HOSTILE[3], report, graph, residual(200, folded=True), rewrite=rewrite(graph), outputs=outputs
+        HOSTILE[1], report, graph, residual(200, folded=True), rewrite=rewrite(graph), outputs=outputs
     )
     show(window, tmp_path, document)
     for _ in range(4):
