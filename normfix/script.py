@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     N = TypeVar("N", bound=ast.AST)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-_NEWLINES = re.compile(r"\r\n|\r|\n")
+NEWLINES = re.compile("\r\n|\r|\n")
+"""What ends a line for the parser; `str.splitlines` would also split at form feeds."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = frozenset(
     "ctx op ops id attr arg module level asname kind conversion is_async simple type_comment rest kwd_attrs str".split()
@@ -62,6 +63,11 @@ def children(node: ast.AST) -> list[ast.AST]:
         elif value is not None:
             found.append(value)
     return found
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, as the parser counts them."""
+    return text.split("\n") if "\r" not in text else NEWLINES.split(text)
 
 
 def expression(text: str) -> ast.expr:
@@ -232,7 +238,7 @@ class Script:
         if getattr(node, "end_lineno", None) is None:
             return ast.unparse(node)
         if self._lines is None:  # ast.get_source_segment would split the text at every call
-            self._lines = _NEWLINES.split(self.text)
+            self._lines = lines_of(self.text)
         first, last = node.lineno - 1, node.end_lineno - 1  # type: ignore[attr-defined]  # it has a span
         lines = [line.encode() for line in self._lines[first : last + 1]]
         lines[-1] = lines[-1][: node.end_col_offset]  # type: ignore[attr-defined]

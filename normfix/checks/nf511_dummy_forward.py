@@ -7,15 +7,13 @@ from normfix.checks._attributes import normed_attributes
 from normfix.checks._probes import MADE_UP, SHORT, made_up, may_probe
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
-from normfix.lazy import pattern
-from normfix.script import Function, Script, walk
+from normfix.script import NEWLINES, Function, Script, walk
 from normfix.usage.flow import callee, callers
 from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import Scope, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
 MAKERS = frozenset(f"torch.{name}" for name in SHORT)
-NEWLINES = pattern("\r\n|\r|\n")
 
 
 @on_script(RULE, words=("torch", "|".join(MADE_UP), may_probe))

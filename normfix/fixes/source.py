@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TypeVar
 
 from normfix.graph import Origin, Site
+from normfix.script import NEWLINES
 
 N = TypeVar("N", bound=ast.AST)
 Place = tuple[ast.AST, str, int | None]
 """Where a node hangs: its parent, the field, and the index there if the field is a list."""
-
-_NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
 class Refused(Exception):
@@ -31,7 +29,7 @@ class Source:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tree = parse(text)
-        self.starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
+        self.starts = [0, *(match.end() for match in NEWLINES.finditer(text))]
         self.places: dict[ast.AST, Place] = {}
         self._starting: dict[int, list[ast.AST]] = {}
         for node, place in _places(self.tree):
@@ -102,7 +100,7 @@ class Source:
 
     def newline(self) -> str:
         """The line break of this text: its first one."""
-        match = _NEWLINE.search(self.text)
+        match = NEWLINES.search(self.text)
         return match.group() if match else "\n"
 
     def replace(self, node: ast.AST, new: ast.AST) -> None:

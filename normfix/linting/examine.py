@@ -92,15 +92,12 @@ def examine_text(text: str, path: str, plan: Plan, siblings: Siblings | None = N
 
 def _run(script: Script, plan: Plan) -> Report:
     """Run the checks, and leave out what the plan or a comment does not want to hear."""
-    named = names_suppressed(script.text)
-    report = Report() if named else _check(script, plan, plan.codes)
-    if not named and not (report.findings and "noqa" in script.text.lower()):
-        return report  # There is nothing to suppress, and no comment can be useless.
+    if not names_suppressed(script.text):
+        return _without_blanket(script, _check(script, plan, plan.codes))
     from normfix.linting import suppressions
 
     comments = suppressions.find(script)
-    if named:
-        report = _check(script, plan, {*plan.codes, *suppressions.named(comments)})
+    report = _check(script, plan, {*plan.codes, *suppressions.named(comments)})
     kept, dropped = suppressions.split(report.findings, comments)
     useless = suppressions.unused(comments, dropped, report.undecided)
     kept += [engine.as_finding(UNUSED_SUPPRESSION, problem, script.path) for problem in useless]
@@ -108,6 +105,15 @@ def _run(script: Script, plan: Plan) -> Report:
         sorted((finding for finding in kept if finding.code in plan.codes), key=engine.position),
         [abstention for abstention in report.undecided if abstention.code in plan.codes],
     )
+
+
+def _without_blanket(script: Script, report: Report) -> Report:
+    """The report without what a bare `# noqa` hides."""
+    if report.findings and "noqa" in script.text.lower():
+        from normfix.linting import suppressions
+
+        report.findings, _ = suppressions.split(report.findings, suppressions.find(script))
+    return report
 
 
 def _check(script: Script, plan: Plan, codes: Collection[str]) -> Report:

@@ -7,7 +7,7 @@ at layer graphs share those of `readers/naming.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from normfix import engine
 from normfix.lazy import pattern
@@ -36,6 +36,7 @@ def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> b
     return any(check.may_find(text, plan.options) for check in _by_cost() if check.rule.code in plan.codes)
 
 
+@lru_cache(maxsize=1)
 def names_suppressed(text: str) -> bool:
     """May a comment in this text name a rule that it suppresses, and be useless."""
     return "noqa" in text.lower() and _SUPPRESSION.search(text) is not None

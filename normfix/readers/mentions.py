@@ -7,18 +7,11 @@ import re
 from collections.abc import Collection
 
 from normfix.readers.naming import without_comments
-from normfix.script import FUNCTIONS, Script, children
+from normfix.script import FUNCTIONS, Script, children, lines_of
 
-NEWLINES = re.compile("\r\n|\r|\n")
-"""What ends a line for the parser."""
 _WORDS = re.compile(r"\w+")
 _APART = "".join(chr(code) if f"_{chr(code)}".isidentifier() else " " for code in range(128))
 """Between words, spaces only."""
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of a text, as the parser counts them."""
-    return text.split("\n") if "\r" not in text else NEWLINES.split(text)
 
 
 def silence(script: Script, lines: list[str]) -> None:
@@ -40,7 +33,7 @@ def words_in(text: str) -> frozenset[str]:
 
 def uses(node: ast.stmt, text: str, script: Script, names: Collection[str]) -> set[str]:
     """The dotted names that stand, with these at their head, where code runs: not as a base, in an annotation."""
-    lines = enumerate(NEWLINES.split(text), node.lineno)
+    lines = enumerate(lines_of(text), node.lineno)
     near = {number for number, line in lines if any(name in line for name in names)}
     found: set[str] = set()
     todo: list[ast.AST] = [node]

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Collection, Iterable
 
 from normfix.readers.beside import Beside
-from normfix.readers.mentions import lines_of, silence, words_in
+from normfix.readers.mentions import silence, words_in
 from normfix.readers.naming import (
     depends_on_other_uses,
     may_matter_beside,
@@ -18,7 +18,7 @@ from normfix.readers.naming import (
     names_norm,
     names_producer,
 )
-from normfix.script import FUNCTIONS, Script, walk
+from normfix.script import FUNCTIONS, Script, lines_of, walk
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 Named = Definition | ast.Assign | ast.AnnAssign

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 from normfix import vocabulary
 from normfix.graph import Origin
-from normfix.script import Nodes, Parents, Script, outline
+from normfix.script import Nodes, Parents, Script, lines_of, outline
 
-_NEWLINES = re.compile("\r\n|\r|\n")
-"""What ends a line for the parser; `str.splitlines` would also split at form feeds."""
 _MODULE_NAMES = ("Module", "Parameter", "ParameterList", "ParameterDict", "DataParallel", "functional", "init", "utils")
 
 
@@ -61,7 +58,7 @@ def _byte_columns(text: str) -> Callable[[int, int], int]:
 
     def column(line: int, offset: int) -> int:
         if not lines:
-            lines.extend(_NEWLINES.split(text))
+            lines.extend(lines_of(text))
         row = lines[line - 1] if line <= len(lines) else ""
         return (offset if row.isascii() else len(row.encode()[:offset].decode(errors="ignore"))) + 1
 

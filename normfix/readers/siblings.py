@@ -100,13 +100,11 @@ class Siblings:
         return None
 
     def _read(self, path: str) -> Script | None:
-        if not os.path.isfile(path):  # noqa: PTH113 - pathlib costs the linter 5 ms at start-up
-            return None
+        text = self._text(path)
         try:
-            with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
-                return self.attach(scripts.read(file.read(), path))
-        except (OSError, SyntaxError, ValueError):
-            # A file that cannot be read defines nothing; it is reported where it is linted itself.
+            return None if text is None else self.attach(scripts.read(text[1:], path))
+        except (SyntaxError, ValueError):
+            # A file that cannot be parsed defines nothing; it is reported where it is linted itself.
             return None
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
+from normfix.script import lines_of
 from normfix.sources import read_text
-
-_NEWLINES = re.compile("\r\n|\r|\n")
-"""What ends a line for Python; `str.splitlines` would also split at form feeds."""
 
 
 class Code:
@@ -23,7 +20,7 @@ class Code:
         key = (path, cell)
         if key not in self._lines:
             text = self._text(path)
-            self._lines[key] = _NEWLINES.split(text if cell is None else _cell(text, cell)) if text else ()
+            self._lines[key] = lines_of(text if cell is None else _cell(text, cell)) if text else ()
         return self._lines[key]
 
     def _text(self, path: str) -> str:
