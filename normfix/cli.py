@@ -6,6 +6,7 @@ Exit codes: 0 nothing to report, 1 findings, 2 could not run; 130 interrupted, 1
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -62,6 +63,10 @@ TORCH_EXTRA = frozenset({"torch", "numpy", "onnx", "onnxruntime", "onnxscript", 
 """What the base install leaves out."""
 
 
+OUTPUT_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a file system answers that takes no more."""
+
+
 def _columns() -> int:
     try:
         return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns) or 80
@@ -111,9 +116,7 @@ def run(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # not so where a test or a notebook stands in for it
-                stream.reconfigure(errors="backslashreplace")
+        _prepare_streams()
         code = run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return code
@@ -123,6 +126,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Python flushes stdout once more on its way out; there is nobody left to read it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 141
+    except OSError as error:
+        if error.errno not in OUTPUT_REFUSED or error.filename is not None:
+            raise
+        _give_up_stdout()
+        print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _prepare_streams() -> None:
+    """What cannot be encoded is escaped; a stream that the caller has closed takes everything and keeps nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):  # not so where a test or a notebook stands in for it
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_stdout() -> None:
+    """Python flushes stdout once more on its way out; there is nothing left to take it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Rewriting a file so that, whatever happens, it is either the old one or the new one."""
+"""Writing a file so that, whatever happens, it is either the old one or the new one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
+
+from normfix.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,36 @@ def read(path: str | Path) -> Snapshot:
 def links(path: str | Path) -> int:
     """How many other hard links lead to this file. Raises OSError."""
     return Path(path).stat().st_nlink - 1
+
+
+def require_room(path: str | Path) -> None:
+    """Raises UsageError for a path at which no file can be put, before any work is done."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        what = "a directory" if target.is_dir() else "a pipe, a socket or a device"
+        raise UsageError(f"cannot write `{path}`: it is {what}")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise UsageError(f"cannot write `{path}`: it is read-only")
+    if not target.parent.is_dir():
+        raise UsageError(f"cannot write `{path}`: there is no folder `{target.parent}`")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"cannot write `{path}`: the folder `{target.parent}` is read-only")
+
+
+def put(path: str | Path, data: bytes) -> None:
+    """Make a file of these bytes, in one step; a file that is there, or that a link there leads to, is replaced.
+
+    Raises UsageError; what was there is then as it was.
+    """
+    require_room(path)
+    target = Path(os.path.realpath(path))
+    try:
+        with _beside(target, 0o666) as (new, file):
+            with file:
+                file.write(data)
+            new.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write `{path}`: {error.strerror or error}") from error
 
 
 def rewrite(old: Snapshot, data: bytes) -> None:
@@ -57,10 +89,10 @@ def rewrite(old: Snapshot, data: bytes) -> None:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def _beside(target: Path, mode: int = 0o600) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file in the same folder; gone afterwards unless it was renamed."""
     path = target.with_name(f"{_stem(target)}{os.getpid()}-{os.urandom(4).hex()}")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield path, file

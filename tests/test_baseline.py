@@ -105,8 +105,8 @@ def test_it_is_configured(folder: Path) -> None:
 DAMAGE = {
     "missing": (None, "No such file"),
     "no JSON": ("{", "damaged"),
-    "another shape": ("[]", "damaged"),
-    "an entry without its path": ('{"entries": [{"rule": "NF301"}]}', "damaged"),
+    "another shape": ("[]", "`normfix baseline write` did not make it"),
+    "an entry without its path": ('{"entries": [{"rule": "NF301"}]}', "did not make it"),
 }
 
 

@@ -32,6 +32,19 @@ BAD_INPUT = {
     "an unknown command": (["lnt"], "invalid choice: 'lnt'"),
     "an unknown output format": (["lint", "--output-format", "yaml"], "invalid choice: 'yaml'"),
     "an unknown rule to explain": (["rule", "NF999"], "no rule is called `NF999`"),
+    "a rule and all rules to explain": (["rule", "NF301", "--all"], "`NF301` and `--all` rules in one run"),
+    "an empty selection": (["lint", "clean.py", "--select", ""], "expected codes or slugs of rules, got ``"),
+    "no process to lint with": (["lint", "clean.py", "--jobs", "0"], "with `0` processes: expected at least 1"),
+    "a baseline that is a folder": (["baseline", "write", "clean.py", "-o", "empty"], "`empty`: it is a directory"),
+    "a page that is a folder": (["fold", "a.py:b", "--input", "1", "--html", "empty"], "`empty`: it is a directory"),
+    "a certificate that is a folder": (
+        ["swap", "a.py:b", "--to", "group", "--certificate", "empty"],
+        "`empty`: it is a directory",
+    ),
+    "a certificate in a folder that is missing": (
+        ["drop-bias", "a.py:b", "--input", "1", "--certificate", "nowhere/c.json"],
+        "`nowhere/c.json`: there is no folder",
+    ),
 }
 
 
@@ -117,6 +130,40 @@ def test_the_reader_of_a_pipe_may_leave(folder: Path) -> None:
         run.stdout.close()
         assert run.stderr.read() == ""
     assert run.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize("command", [["lint", "misuse.py"], ["rule", "--all"]], ids=["a few bytes", "many"])
+def test_a_full_disk_is_told(command: list[str], folder: Path) -> None:
+    (folder / "misuse.py").write_text(MISUSE)
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "normfix", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (run.returncode, run.stderr) == (2, "error: cannot write to standard output: No space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of Windows cannot close a stream")
+@pytest.mark.parametrize(
+    "command, code, told",
+    [
+        ("lint misuse.py >&-", 1, ""),
+        ("lint misuse.py 2>&- >&-", 1, ""),
+        ("lint nowhere.py 2>&-", 2, ""),
+        ("lint - <&-", 2, "error: cannot read standard input: it is closed\n"),
+        pytest.param(
+            "lint - < /proc/self/mem",
+            2,
+            "error: cannot read standard input: Input/output error\n",
+            marks=pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="nothing here fails to be read"),
+        ),
+    ],
+)
+def test_streams_that_are_closed(command: str, code: int, told: str, folder: Path) -> None:
+    (folder / "misuse.py").write_text(MISUSE)
+    shell = f"{sys.executable} -m normfix {command}"
+    run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr, run.stdout) == (code, told, "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")

@@ -143,3 +143,19 @@ def test_the_gitignore_above_a_repository_does_not_count(tree: Path) -> None:
 def test_a_loop_of_links_ends(tree: Path) -> None:
     (tree / "pkg" / "loop").symlink_to(tree / "pkg")
     assert find(["pkg"]) == ["pkg/c.py"]
+
+
+@pytest.mark.parametrize("named", [".", "pkg"])
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(
+    tree: Path, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "pkg":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert "pkg" in find([named])
+    assert "pkg/c.py" not in find([named])

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from normfix import files
+from normfix import UsageError, files
 
 
 @pytest.fixture
@@ -162,3 +163,32 @@ def test_a_killed_run_leaves_every_file_old_or_new(tmp_path: Path) -> None:
         run.wait()
         run.stdout.close()
         assert {path.read_bytes() for path in paths} <= {b"old" * 10000, b"new" * 10000}
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["a directory", "a pipe"])
+def test_only_a_regular_file_is_replaced(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "there")
+    before = (tmp_path / "there").stat()
+    with pytest.raises(UsageError, match=r"cannot write `.*there`: it is a "):
+        files.put(tmp_path / "there", b"new")
+    assert (tmp_path / "there").stat() == before
+    assert names(tmp_path) == ["there"]
+
+
+def test_a_new_file_is_put_where_a_link_leads(file: Path) -> None:
+    link = file.with_name("link.py")
+    link.symlink_to("model.py")
+    files.put(link, b"new")
+    assert link.is_symlink() and file.read_bytes() == b"new"
+    assert names(file.parent) == ["link.py", "model.py"]
+
+
+def test_a_disk_that_is_full_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(UsageError, match=r"model\.py`: No space left on device"):
+        files.put(file, b"new")
+    assert file.read_bytes() == b"old\r\n"
+    assert names(file.parent) == ["model.py"]

@@ -73,7 +73,11 @@ def _from_stdin(arguments: argparse.Namespace) -> Report:
     if arguments.force_exclude and not _is_wanted(path, arguments):
         return Report()
     try:
+        if sys.stdin is None:
+            raise UsageError("cannot read standard input: it is closed")
         text = decode(sys.stdin.buffer.read(), path)
+    except OSError as error:
+        raise UsageError(f"cannot read standard input: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"cannot decode standard input: {error}") from error
     return judge(_again(text, path, arguments), 1)

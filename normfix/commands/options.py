@@ -25,6 +25,13 @@ def codes(text: str) -> list[str]:
     return [code for code in text.replace(",", " ").split() if code]
 
 
+def chosen(text: str) -> list[str]:
+    """The items of `--select`; none at all is a mistake, since no rule would run."""
+    if not codes(text):
+        raise argparse.ArgumentTypeError(f"expected codes or slugs of rules, got `{text}`")
+    return codes(text)
+
+
 def add_format(parser: argparse.ArgumentParser, formats: Sequence[str] = REWRITE_FORMATS) -> None:
     """`--output-format`, whose default is the first of `formats`."""
     parser.add_argument(
@@ -35,12 +42,12 @@ def add_format(parser: argparse.ArgumentParser, formats: Sequence[str] = REWRITE
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """`--select`, `--extend-select`, `--ignore`, `--config`: which rules run. None where nothing was said."""
     group = parser.add_argument_group("rules")
-    for name, purpose in (
-        ("select", "run only these rules: codes, prefixes of codes, or slugs, separated by commas"),
-        ("extend-select", "run these rules too"),
-        ("ignore", "do not run these rules"),
+    for name, items, purpose in (
+        ("select", chosen, "run only these rules: codes, prefixes of codes, or slugs, separated by commas"),
+        ("extend-select", codes, "run these rules too"),
+        ("ignore", codes, "do not run these rules"),
     ):
-        group.add_argument(f"--{name}", type=codes, action="extend", metavar="RULES", help=purpose)
+        group.add_argument(f"--{name}", type=items, action="extend", metavar="RULES", help=purpose)
     group.add_argument("--config", metavar="FILE", help="a TOML file to read in place of the nearest pyproject.toml")
 
 

@@ -49,12 +49,15 @@ def load(arguments: argparse.Namespace) -> nn.Module:
 
 def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple[Any, ...]], Rewrite]) -> int:
     """Load, rewrite, write what was asked for, and print the account. 0, or 1 where the proof failed."""
+    from normfix.files import require_room
     from normfix.readers.target import parse_inputs
     from normfix.rewrites import ProofFailed
     from normfix.transforms import saving
 
     if arguments.output:
         saving.require_suffix(arguments.output)
+    for path in filter(None, (arguments.certificate, arguments.html)):
+        require_room(path)
     inputs = parse_inputs(arguments.input)
     model = load(arguments)
     try:

@@ -22,6 +22,8 @@ def add_parser(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from normfix.engine import rules
 
+    if arguments.all and arguments.rules:
+        raise UsageError(f"cannot explain `{arguments.rules[0]}` and `--all` rules in one run")
     chosen = _chosen(arguments.rules)
     if arguments.output and arguments.output_format != "html":
         raise UsageError("cannot write rules to a file: `-o` goes with `--output-format html`")

@@ -33,9 +33,12 @@ def add_parser(subparsers: options.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from normfix.files import require_room
     from normfix.proof import verify
     from normfix.readers.target import parse_inputs
 
+    if arguments.html:
+        require_room(arguments.html)
     inputs = parse_inputs(arguments.input)
     kwargs = targets.parse_kwargs(arguments.kwargs)
     before, after = (_model(target, kwargs) for target in (arguments.before, arguments.after))

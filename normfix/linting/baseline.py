@@ -54,25 +54,23 @@ class Baseline:
             entries = {Entry(one["rule"], one["path"], one["statement"]): int(one["count"]) for one in plain["entries"]}
         except OSError as error:
             raise UsageError(f"cannot read the baseline `{file}`: {error.strerror}") from error
-        except (ValueError, LookupError, TypeError) as error:
+        except ValueError as error:
             raise UsageError(f"cannot read the baseline `{file}`: it is damaged ({error})") from error
+        except (LookupError, TypeError) as error:
+            raise UsageError(f"cannot read the baseline `{file}`: `normfix baseline write` did not make it") from error
         return cls(file, entries)
 
     def write(self) -> None:
         """Replace the file, in one step. Raises UsageError where that is not possible."""
+        from normfix.files import put
+
         entries = [
             {"rule": entry.rule, "path": entry.path, "statement": entry.statement, "count": count}
             for entry, count in sorted(
                 self.entries.items(), key=lambda item: (item[0].path, item[0].rule, item[0].statement)
             )
         ]
-        aside = f"{self.file}.{os.getpid()}"
-        try:
-            with open(aside, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps({"version": VERSION, "entries": entries}, indent=1) + "\n")
-            os.replace(aside, self.file)
-        except OSError as error:
-            raise UsageError(f"cannot write the baseline `{self.file}`: {error.strerror}") from error
+        put(self.file, (json.dumps({"version": VERSION, "entries": entries}, indent=1) + "\n").encode())
 
     def apply(self, report: Report) -> Counter[Entry]:
         """Take the known findings out of the report, as many of each as are known; return the entries left over."""

@@ -28,8 +28,8 @@ def find(
     """Every source file, once, in the order of `paths` and sorted within a directory.
 
     A file that is named is there, whatever is excluded, unless `force_exclude`; of a file and the links to it, the
-    file. Raises UsageError for a path that does not exist or is a pipe or a device, and for a directory without any
-    Python file.
+    file. A folder that cannot be listed stands for itself: reading it tells why. Raises UsageError for a path that does
+    not exist or is a pipe or a device, and for a directory without any Python file.
     """
     found: dict[str, str] = {}
     settings_of = settings_of or config.Finder()
@@ -59,7 +59,8 @@ def _files(
 def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Settings]) -> Iterator[str]:
     barren = True
     ignored = Ignored(top)
-    for parent, folders, files in os.walk(top):
+    closed: list[str] = []
+    for parent, folders, files in os.walk(top, onerror=lambda error: closed.append(error.filename)):
         settings = settings_of(os.path.join(parent, "*"))
 
         def stays(name: str, folder: bool, parent: str = parent, settings: Settings = settings) -> bool:
@@ -74,9 +75,15 @@ def _walk(top: str, exclude: Sequence[str], settings_of: Callable[[str], Setting
         for name in sources:
             path = os.path.join(parent, name)
             if stays(name, False) and not _is_special(path):
-                yield path[2:] if top == "." else path
-    if barren:
+                yield _shown(path, top)
+    # A folder that cannot be listed is reported where it is read, as a file would be.
+    yield from (_shown(path, top) for path in closed)
+    if barren and not closed:
         raise UsageError(f"no Python file or notebook in the directory `{top}`")
+
+
+def _shown(path: str, top: str) -> str:
+    return path[2:] if top == "." and path != top else path
 
 
 def _is_special(path: str) -> bool:

@@ -47,6 +47,8 @@ def lint(
     """
     if isinstance(paths, str):
         raise UsageError(f"cannot lint `{paths}`: `paths` is a list, as in `lint([{paths!r}])`")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"cannot lint with `{jobs}` processes: expected at least 1")
     settings_of = settings_source(config)
     plan_of = Planner(Words.of(select, extend_select, ignore), settings_of, paths := list(paths), undecided)
     files = discovery.find(paths, exclude, settings_of, force_exclude)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from normfix.errors import UsageError
+from normfix.files import put
 from normfix.proof.measure import leaves
 from normfix.rewrites import Rewrite
 
@@ -37,15 +35,7 @@ def certificate(rewrite: Rewrite, before: nn.Module, inputs: object) -> dict[str
 
 def write(path: str, rewrite: Rewrite, before: nn.Module, inputs: object) -> None:
     """Write the certificate to a file, whole or not at all. Raises `UsageError` where the disk refuses."""
-    text = json.dumps(_plain(certificate(rewrite, before, inputs)), indent=2) + "\n"
-    target = Path(path)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".normfix-", dir=target.resolve().parent) as folder:
-            partial = Path(folder) / target.name
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(target)
-    except OSError as error:
-        raise UsageError(f"cannot write `{path}`: {error.strerror or error}") from error
+    put(path, (json.dumps(_plain(certificate(rewrite, before, inputs)), indent=2) + "\n").encode())
 
 
 def hash_state(state: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def read_with_rest(path: str, names: Collection[str] = ()) -> tuple[dict[str, An
     """The same, and the names of what else the file holds: an optimizer's state, a second model, plain values."""
     file = Path(path)
     if not file.is_file():
-        raise UsageError(f"cannot read `{path}`: there is no such file")
+        raise UsageError(f"cannot read `{path}`: {'it is no file' if file.exists() else 'there is no such file'}")
     if file.suffix not in SUFFIXES:
         raise UsageError(f"cannot read `{path}`: expected one of {', '.join(SUFFIXES)}")
     found, rest = _tensors(_load(file))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from normfix.errors import UsageError
+from normfix.files import require_room
 from normfix.proof import runtime
 
 SUFFIXES = {
@@ -28,11 +28,7 @@ def require_suffix(path: str) -> None:
     if Path(path).suffix not in SUFFIXES:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
         raise UsageError(f"cannot write `{path}`: expected one of {known}")
-    folder = Path(path).resolve().parent
-    if not folder.is_dir():
-        raise UsageError(f"cannot write `{path}`: there is no folder `{folder}`")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write `{path}`: the folder `{folder}` is read-only")
+    require_room(path)
 
 
 def save(model: nn.Module | ExportedProgram, path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

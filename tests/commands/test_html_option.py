@@ -48,7 +48,7 @@ def graphs(page: str) -> list[dict[str, list[dict[str, object]]]]:
 
 def test_a_page_that_cannot_be_written_is_a_usage_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("lint", "bad.py", "--html", "missing/page.html") == 2
-    assert "error: cannot write the page `missing/page.html`" in capsys.readouterr().err
+    assert "error: cannot write `missing/page.html`: there is no folder" in capsys.readouterr().err
 
 
 def test_lint_writes_the_page_and_prints_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from normfix.errors import UsageError
+from normfix.files import put
 from normfix.findings import Report
 from normfix.graph import LayerGraph
 from normfix.reports.plots import Outputs
@@ -51,15 +51,5 @@ def write(path: str | os.PathLike[str], document: Document) -> None:
 
 
 def save(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text to a file beside it, then rename. Raises UsageError."""
-    name = os.fspath(path)
-    beside = f"{name}.{os.getpid()}.part"
-    try:
-        with open(beside, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:  # noqa: PTH123
-            file.write(text)
-        os.replace(beside, name)  # noqa: PTH105
-    except OSError as error:
-        raise UsageError(f"cannot write the page `{name}`: {error.strerror or error}") from error
-    finally:
-        if os.path.exists(beside):  # noqa: PTH110
-            os.remove(beside)  # noqa: PTH107
+    """Write a text to a file, in one step. Raises UsageError."""
+    put(os.fspath(path), text.encode("utf-8", errors="backslashreplace"))
