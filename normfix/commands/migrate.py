@@ -39,9 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.output and not arguments.dry_run:
         raise UsageError(f"migrating `{arguments.checkpoint}`: say where to write with -o, or ask for a --dry-run")
     if arguments.output:
-        saving.require_suffix(arguments.output)
         if Path(arguments.output).suffix not in (".pt", ".safetensors"):
             raise UsageError(f"cannot write `{arguments.output}`: a checkpoint is .pt or .safetensors")
+        saving.require_suffix(arguments.output)
     like = load(arguments.like, targets.parse_kwargs(arguments.kwargs))
     state, rest = checkpoints.read_with_rest(arguments.checkpoint, like.state_dict())
     done = migrate(state, like, parse_inputs(arguments.input))

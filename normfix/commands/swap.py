@@ -63,11 +63,9 @@ def _source(arguments: argparse.Namespace) -> int:
     from normfix.fixes.swap_source import swap_source
     from normfix.rewrites import account
 
-    given = [arguments.output, arguments.input, arguments.weights, arguments.html, arguments.calibrate]
-    if any(given):
-        raise UsageError(
-            f"swapping in `{arguments.target}`: a source file takes no -o, --input, --weights, --html or --calibrate"
-        )
+    for name in ("output", "input", "kwargs", "weights", "calibrate", "uncalibrated", "certificate", "html"):
+        if getattr(arguments, name):
+            raise UsageError(f"swapping in `{arguments.target}`: a source file takes no --{name}")
     done = swap_source(
         arguments.target, arguments.to, groups=arguments.groups, where=arguments.where, write=not arguments.dry_run
     )

@@ -141,7 +141,9 @@ def parse(text: str) -> ast.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes are not our business
             return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except SyntaxError as error:
+        raise Refused(f"Python cannot parse line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
         raise Refused(f"Python cannot parse it: {error}") from error
 
 

@@ -50,6 +50,8 @@ def swap(
     doing = f"swapping norms of `{type(model).__name__}`"
     if to not in swapping.TARGETS:
         raise UsageError(f"{doing}: `{to}` is no kind of norm; expected one of {', '.join(swapping.TARGETS)}")
+    if isinstance(groups, int) and groups < 1:
+        raise UsageError(f"{doing}: a group norm has at least one group, not {groups}")
     laps = Laps("swap")
     before = clone(model, "swapping norms of")
     shapes = input_shapes(before, positional(example_inputs), example_kwargs)
@@ -59,6 +61,9 @@ def swap(
     new = apply(plan.edits, clone(model, "swapping norms of"))
     if calibrate is not None and fresh:
         calibrated(new, fresh, calibrate)
+    elif not plan.applied and not plan.refused:
+        asked = "" if patterns == ["*"] else f" that {', '.join(f'`{pattern}`' for pattern in patterns)} names"
+        plan.notes.append(f"there is no norm{asked} that could become {to}")
     elif fresh:
         plan.notes.append("eval output will be wrong: some batch norms hold the statistics of a new layer")
     laps.end("swap")

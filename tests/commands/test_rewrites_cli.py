@@ -128,6 +128,15 @@ def test_swap(capsys):
     assert "became GroupNorm(8, 8)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["output", "input", "kwargs", "weights", "calibrate", "certificate", "html"])
+def test_a_source_file_takes_no_option_of_live_models(folder, capsys, option):
+    before = (folder / "rewrites_network.py").read_bytes()
+    assert main(["swap", "rewrites_network.py", "--to", "group", f"--{option}", "2x3"]) == 2
+    told = f"error: swapping in `rewrites_network.py`: a source file takes no --{option}\n"
+    assert capsys.readouterr().err == told
+    assert (folder / "rewrites_network.py").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

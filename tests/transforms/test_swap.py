@@ -238,6 +238,26 @@ def test_old_checkpoints_move():
     assert torch.equal(done.model[1].weight, other[1].weight)
 
 
+@pytest.mark.parametrize("groups", [0, -4])
+def test_a_group_norm_of_no_groups_is_an_error(groups):
+    with pytest.raises(UsageError, match=f"a group norm has at least one group, not {groups}"):
+        swap(chain(conv(), BN(4)), "group", image(), groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        pytest.param("*", "there is no norm that could become batch", id="of no other kind"),
+        pytest.param(
+            ["a.*", "b"], "there is no norm that `a.*`, `b` names that could become batch", id="of other names"
+        ),
+    ],
+)
+def test_nothing_to_swap_is_told(where, told):
+    done = swap(chain(conv(), BN(4)).double(), "batch", image(), where=where, prove="formula")
+    assert (done.applied, done.refused, done.notes) == ([], [], [told])
+
+
 def test_an_unknown_kind_is_an_error():
     with pytest.raises(UsageError, match="no kind of norm"):
         swap(chain(conv(), BN(4)), "spectral")
