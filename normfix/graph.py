@@ -126,6 +126,9 @@ class Layer:
     repeated: bool = False
     """Does a loop construct it (source): then it stands for several, and two calls may be of two of them."""
 
+    def __repr__(self) -> str:
+        return f"<Layer {self.name!r}: {self.kind}>"
+
     def argument(self, name: str) -> Argument | None:
         """The argument as passed; None where the default is in force. Raises `Undecided` if it cannot be told."""
         argument = self.arguments.get(name)
@@ -180,6 +183,11 @@ class Call:
     """Set when the result goes somewhere that the reader does not see."""
     branches: tuple[tuple[int, int], ...] = ()
     """Which alternative of which branching it stands in, outermost first; empty where there is none."""
+
+    def __repr__(self) -> str:
+        """Without the calls that it reads: written out, these would be as many as there are paths to it."""
+        shape = self.shape if isinstance(self.shape, tuple) else "shape unknown"
+        return f"<Call of {self.layer.name!r}: {self.kind}, {shape}>"
 
     @property
     def kind(self) -> str:
@@ -237,6 +245,9 @@ class LayerGraph:
     """The graph where parameters have these values: {"use_bn": True, "cfg.norm": "bn"}. Only from source."""
     _readers: dict[int, list[Call]] | None = field(default=None, repr=False)
     _calls: dict[int, list[Call]] | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<LayerGraph {self.name!r}: {len(self.layers)} layers, {len(self.calls)} calls>"
 
     def readers(self, call: Call) -> list[Call]:
         """The calls that read this call's result. Raises `Undecided` where others may read it too."""

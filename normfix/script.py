@@ -176,6 +176,9 @@ class Script:
     _lines: list[str] | None = field(default=None, repr=False)
     _near: Parents = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        return f"<Script {self.path!r}: {len(self.text)} characters>"
+
     @cached_property
     def _index(self) -> tuple[Nodes, Parents]:
         return index(self.tree)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from normfix.graph import Argument, Call, Layer, LayerGraph, Undecided, Unknown, exclusive, known
+from normfix.readers import scripts
 
 
 def layer(**arguments: object) -> Layer:
@@ -153,3 +154,16 @@ def test_known_gives_the_fact_or_raises() -> None:
     assert known(None) is None
     with pytest.raises(Undecided, match="why"):
         known(Unknown("why"))
+
+
+def test_what_a_debugger_prints_of_a_graph_is_bounded() -> None:
+    first = call = Call(Layer("input", "x"), shape=(2, 8))
+    graph = LayerGraph("Net", calls=[call])
+    for _ in range(60):  # 2 ** 60 paths lead from the last call to the first
+        call = Call(Layer("add", "add"), (call, call))
+        graph.calls.append(call)
+    assert repr(first) == "<Call of 'x': input, (2, 8)>"
+    assert repr(call) == "<Call of 'add': add, shape unknown>"
+    assert repr(call.layer) == "<Layer 'add': add>"
+    assert repr(graph) == "<LayerGraph 'Net': 0 layers, 61 calls>"
+    assert repr(scripts.read("x = 1\n" * 1000, "net.py")) == "<Script 'net.py': 6000 characters>"
