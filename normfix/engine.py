@@ -265,10 +265,13 @@ def as_finding(rule: Rule, problem: Problem, path: str) -> Finding:
 
 
 def _where(subject: Subject, facts: Facts) -> str:
-    if isinstance(subject, ast.AST) and facts.script is not None:
-        return f"{facts.path}:{getattr(subject, 'lineno', 1)}"
     site = getattr(subject, "site", None)
+    if isinstance(subject, ast.AST) and facts.script is not None:
+        if not facts.path.endswith(".ipynb"):  # spans cost more than lines
+            return f"{facts.path}:{getattr(subject, 'lineno', 1)}"
+        site = Site(facts.script.origin_of(subject))
     if isinstance(site, Site) and site.origin is not None:
-        return f"{site.origin.path}:{site.origin.line}"
+        cell = "" if site.origin.cell is None else f"cell {site.origin.cell}:"
+        return f"{site.origin.path}:{cell}{site.origin.line}"
     name = getattr(getattr(subject, "layer", subject), "name", "")
     return f"{facts.path}:{name}" if name and facts.path else str(name or facts.path)

@@ -77,7 +77,7 @@ def test_it_is_found_from_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_it_shrinks_and_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "src" / "a.py").write_text(HEAD + "    model.eval()\n")
     assert cli.main(["lint", "--baseline", "known.json"]) == 0
-    assert "note: 1 of the findings in `known.json` are gone" in capsys.readouterr().err
+    assert "note: 1 finding is gone, and was dropped from `known.json`" in capsys.readouterr().err
     assert entries(folder) == []
 
 

@@ -124,7 +124,7 @@ def _fixed_file(path: str, lint: Lint, unsafe: bool, write: bool) -> FixedFile:
 def _migration(fixed: Sequence[FixedFile]) -> Iterator[str]:
     paths = [file.path for file in fixed if any(finding.code == "NF301" for finding in file.applied)]
     if paths:
-        file = paths[0] if len(paths) == 1 else "FILE"
+        file = paths[0] if len(paths) == 1 and paths[0].endswith(".py") else "FILE"
         yield (
             "Checkpoints saved before hold the biases that are gone: "
             f"`normfix migrate CHECKPOINT --like {file}:MODEL -o NEW` carries them over"

@@ -120,7 +120,8 @@ def _leave_out(file: str, report: Report, files: Iterable[str], plan_of: Callabl
     known = Baseline.read(file)
     gone = known.shrink(known.apply(report), files, lambda path: plan_of(path).codes)
     if gone:
-        report.notes.append(f"{gone} of the findings in `{file}` are gone, and were dropped from it")
+        what = "finding is gone, and was" if gone == 1 else "findings are gone, and were"
+        report.notes.append(f"{gone} {what} dropped from `{file}`")
 
 
 def judge(report: Report, files: int) -> Report:

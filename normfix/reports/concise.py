@@ -51,10 +51,11 @@ def epilogue(report: Report, options: Options) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _line(one: Abstention) -> tuple[str, int]:
-    """Sources in the order of their lines; what has no line stays where it was."""
+def _line(one: Abstention) -> tuple[str, int, int]:
+    """Sources in the order of their cells and lines; what has no line stays where it was."""
     path, _, line = one.where.rpartition(":")
-    return (path, int(line)) if line.isdecimal() else ("", 0)
+    path, _, cell = path.partition(":cell ")
+    return (path, int(cell) if cell.isdecimal() else 0, int(line)) if line.isdecimal() else ("", 0, 0)
 
 
 def summary(report: Report) -> str:

@@ -43,6 +43,17 @@ def test_unsafe_fixes_name_the_way_for_old_checkpoints(file: Path, capsys: pytes
     assert f"`normfix migrate CHECKPOINT --like {file}:MODEL -o NEW`" in capsys.readouterr().err
 
 
+def test_a_notebook_is_no_model_that_a_checkpoint_is_carried_over_to(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "from torch import nn\nm = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))"
+    cell = {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
+    path = file.with_suffix(".ipynb")
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    assert main(["lint", str(path), "--unsafe-fixes"]) == 0
+    assert "`normfix migrate CHECKPOINT --like FILE:MODEL -o NEW`" in capsys.readouterr().err
+
+
 def test_a_second_run_has_nothing_to_fix(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["lint", "--unsafe-fixes", str(file)])
     capsys.readouterr()

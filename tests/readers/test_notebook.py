@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+import normfix
 from normfix.readers import notebook
 
 
@@ -85,6 +86,19 @@ def test_origins_name_the_cell_and_the_line_within_it() -> None:
     origin = script.origin_of(script.of_type(ast.Call)[0])
     assert (origin.path, origin.cell, origin.line, origin.column, origin.end_column) == ("n.ipynb", 3, 3, 9, 22)
     assert script.resolve(script.of_type(ast.Call)[0].func) == "torch.ones"
+
+
+def test_what_is_not_decided_is_named_by_cell_and_line() -> None:
+    node = (
+        "\nclass N(nn.Module):\n    def forward(self, x):\n        return nn.LayerNorm(8, elementwise_affine=self.a)(x)"
+    )
+    call = "def block(make, n):\n    return nn.Sequential(make(n), nn.BatchNorm2d(n))"
+    text = made("from torch import nn\n", None, node, call)
+    undecided = normfix.lint_source(text, "n.ipynb", select=["NF801", "NF202"]).undecided
+    assert {(one.code, one.where) for one in undecided} == {
+        ("NF801", "n.ipynb:cell 3:2"),
+        ("NF202", "n.ipynb:cell 4:2"),
+    }
 
 
 def test_a_notebook_of_another_language_has_no_cells() -> None:

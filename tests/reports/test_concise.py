@@ -54,6 +54,13 @@ def test_what_is_undecided_stands_in_the_order_of_lines() -> None:
     assert [line.split(": ")[0] + line[-1] for line in shown] == ["a.py:91", "a.py:93", "a.py:100", "b.py:12"]
 
 
+def test_what_is_undecided_stands_in_the_order_of_cells() -> None:
+    places = ["n.ipynb:cell 10:1", "n.ipynb:cell 9:2", "odd:cell name.py:3", "n.ipynb:cell 9:1"]
+    report = Report(undecided=[Abstention("NF301", where, "r") for where in places])
+    shown = render(report, "concise", Options(show_undecided=True)).splitlines()[:-1]
+    assert [places.index(line.split(": ")[0]) for line in shown] == [3, 1, 0, 2]
+
+
 def mended(remedy: Remedy | None, safety: Safety) -> Finding:
     return finding(line=1, column=1, remedy=remedy, safety=safety)
 
