@@ -52,16 +52,19 @@ def factor(node: fx.Node) -> float:
 
 def pull_scale(node: fx.Node, affine: Affine) -> Affine:
     """s (k x) + t = k (s x + t / k)."""
-    return Affine(affine.scale, affine.shift / _number(node))
+    return Affine(affine.scale, affine.shift / multiplier(node))
 
 
 def push_scale(node: fx.Node, affine: Affine) -> Affine:
     """k (s x + t) = s (k x) + k t."""
-    return Affine(affine.scale, affine.shift * _number(node))
+    return Affine(affine.scale, affine.shift * multiplier(node))
 
 
-def _number(node: fx.Node) -> float:
+def multiplier(node: fx.Node) -> float:
+    """The number that a product or a quotient multiplies by."""
     value = node.args[1]
-    if not isinstance(value, (int, float)) or value == 0 or node.kwargs:
+    if not isinstance(value, (int, float)) or node.kwargs:
         raise Refused(f"`{node.name}` multiplies by a tensor")
+    if value == 0:
+        raise Refused(f"`{node.name}` multiplies by 0")
     return float(value) if operation(node) == "mul" else 1 / float(value)

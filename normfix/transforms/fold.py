@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from normfix.rewrites import Rewrite
+from normfix.rewrites import ProofFailed, Rewrite
 from normfix.transforms import folding
 from normfix.transforms.fold_program import fold_program
-from normfix.transforms.rewriting import rewrite
+from normfix.transforms.rewriting import Planner, rewrite
 
 
 def fold(
@@ -42,6 +42,23 @@ def fold(
     if output not in ("module", "program"):
         raise ValueError(f"`output` is {output!r}: expected module or program")
     planner = partial(folding.plan, merge_branches=merge_branches, pad_constants=pad_constants, affine=affine)
+    try:
+        return _folded(model, planner, example_inputs, example_kwargs, output, prove)
+    except ProofFailed:
+        if not merge_branches:
+            raise
+    # A forward that asks for the size of a merged branch finds it in zeros of full size only.
+    return _folded(model, partial(planner, whole=True), example_inputs, example_kwargs, output, prove)
+
+
+def _folded(
+    model: nn.Module,
+    planner: Planner,
+    example_inputs: object,
+    example_kwargs: Mapping[str, Any] | None,
+    output: str,
+    prove: str,
+) -> Rewrite:
     if output == "program":
         return fold_program(model, planner, example_inputs, example_kwargs, prove)
     return rewrite(

@@ -9,6 +9,7 @@ vanish from the state dict, and `bias` keys may appear.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 import torch
 from torch import nn
@@ -26,6 +27,8 @@ from normfix.transforms.store import Store
 
 EQUIVALENCE = Equivalence.EVAL
 _Stage = Callable[[Flow, Store, Norm], tuple[list[Edit], Change]]
+_Waiting = dict[Norm, dict[str, str]]
+"""Norms that stay so far, each with the reason why each stage left it."""
 
 
 def plan(
@@ -34,45 +37,58 @@ def plan(
     merge_branches: bool = False,
     pad_constants: bool = False,
     affine: bool = False,
+    whole: bool = False,
 ) -> Plan:
     """Work out every fold. Norms are tried again for as long as another one went away, since that may open the way;
-    branches are merged last, since a norm behind their sum could not be folded any more."""
+    branches are merged last, since a norm behind their sum could not be folded any more. `whole` leaves zeros of full
+    size where a merged branch was."""
     store = Store(state)
     done = Plan()
     removals: list[Edit] = []
-    waiting = dict.fromkeys(sites.norms(flow), "")
-    stages: list[_Stage] = [_fold, *[_merge] * merge_branches, *[_pad] * pad_constants]
-    while any(_round(flow, store, waiting, stage, done, removals) for stage in stages):
+    waiting: _Waiting = {norm: {} for norm in sites.norms(flow)}
+    stages: dict[str, _Stage] = {"": _fold}
+    stages |= {"it is not merged": partial(_merge, whole=whole)} if merge_branches else {}
+    stages |= {"its reader is not padded": _pad} if pad_constants else {}
+    while any(_round(flow, store, waiting, stage, done, removals) for stage in stages.items()):
         pass
-    done.refused = [Refusal(norm.path, reason) for norm, reason in waiting.items()]
+    done.refused = [Refusal(norm.path, _told(reasons)) for norm, reasons in waiting.items()]
     done.refused += _unseen(flow, {one.where for one in done.applied} | {one.where for one in done.refused})
     if merge_branches:
-        removals += merging.convolutions(flow, store, done)
+        removals += merging.convolutions(flow, store, done, whole)
     if affine:
         removals += scaling.into_readers(flow, store, done)
     done.edits = [*store.edits(), *removals]
     return done
 
 
-def _round(flow: Flow, store: Store, waiting: dict[Norm, str], stage: _Stage, done: Plan, removals: list[Edit]) -> bool:
+def _round(
+    flow: Flow, store: Store, waiting: _Waiting, stage: tuple[str, _Stage], done: Plan, removals: list[Edit]
+) -> bool:
     """Try every norm that waits. True where one went away."""
     before = len(waiting)
+    name, step = stage
     for norm in list(waiting):
         try:
             with store:
-                removal, change = stage(flow, store, norm)
+                removal, change = step(flow, store, norm)
         except Refused as refused:
-            if stage is _fold:
-                waiting[norm] = refused.reason
+            waiting[norm][name] = refused.reason
             continue
         removals += removal
         done.applied.append(change)
-        if stage is _fold:
+        if step is _fold:
             flow.removed.update({call.result: call.read for call in norm.calls})
         else:
             flow.closed.update(call.result for call in norm.calls)
         del waiting[norm]
     return len(waiting) < before
+
+
+def _told(reasons: Mapping[str, str]) -> str:
+    """Why a norm stays, the other ways that were asked for included."""
+    first = reasons[""]
+    others = [f"; {name}, since {reason}" for name, reason in reasons.items() if name and reason != first]
+    return first + "".join(others)
 
 
 def _pad(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
@@ -85,11 +101,11 @@ def _pad(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     )
 
 
-def _merge(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
+def _merge(flow: Flow, store: Store, norm: Norm, whole: bool) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
     if removing.removal(flow, store, norm).keeps:
         raise Refused(f"`{norm.path}` does more than normalise")
-    edit, path = merging.into_tap(flow, store, norm, scale, shift)
+    edit, path = merging.into_tap(flow, store, norm, scale, shift, whole)
     return [edit], Change(norm.path, f"merged into the branch `{path}`")
 
 

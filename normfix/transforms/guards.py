@@ -8,8 +8,10 @@ import torch
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
+from normfix.readers.live.operators import view_of, writes_to
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, same_module
+from normfix.transforms.nodes import argument, operation
 
 _VIEWS = frozenset(
     "view reshape flatten transpose permute select slice squeeze chunk split getitem unbind swap move".split()
@@ -92,6 +94,34 @@ def not_changed_in_place(flow: Flow, node: fx.Node, depth: int = 8) -> None:
             raise Refused(f"{flow.name(reader)} changes {flow.name(node)} in place")
         if depth and (reader in flow.removed or any(view in name for view in _VIEWS)):
             not_changed_in_place(flow, reader, depth - 1)
+
+
+def not_written_between(flow: Flow, read: fx.Node, one: fx.Node, other: fx.Node) -> None:
+    """Both nodes read the same values of this tensor: nothing writes into its memory after one and before the other."""
+    first, last = sorted(flow.nodes.index(node) for node in (one, other))
+    memory = _memory(read)
+    for node in flow.nodes[first + 1 : last]:
+        if any(_memory(target) is memory for target in writes_to(node)):
+            both = f"{flow.name(one)} and {flow.name(other)}"
+            raise Refused(f"{flow.name(node)} changes what {both} read, between the two")
+
+
+def _memory(node: fx.Node) -> fx.Node:
+    """The node that made the memory that this one looks into."""
+    while True:
+        # Dropout in eval hands on the tensor itself, and its schema does not tell.
+        seen = node.args[0] if operation(node) == "dropout" and not argument(node, "train") else view_of(node)
+        if not isinstance(seen, fx.Node):
+            return node
+        node = seen
+
+
+def not_called_again(flow: Flow, conv: fx.Node) -> None:
+    """The layer that made this node makes no other."""
+    path = flow.home(conv)
+    again = [node for node in flow.at_home(path) if operation(node) == operation(conv)]
+    if len(again) > 1 and isinstance(flow.module(path), nn.modules.conv._ConvNd):
+        raise Refused(f"`{path}` is called more than once")
 
 
 def writes_in_place(node: fx.Node) -> bool:

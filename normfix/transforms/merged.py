@@ -10,7 +10,7 @@ from normfix.transforms.base import ReplaceModule
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import writes_in_place
 from normfix.transforms.nodes import operation, shape
-from normfix.transforms.summing import ADDS
+from normfix.transforms.summing import ADDS, scaling
 from normfix.transforms.windows import Window
 
 
@@ -43,17 +43,20 @@ class Merged(nn.Module):
         return f"was {self.was}"
 
 
-def merged(flow: Flow, node: fx.Node, windows: Sequence[Window], path: str) -> ReplaceModule:
-    """The edit that puts zero in the place of the module that made this node, over these windows."""
+def merged(flow: Flow, node: fx.Node, windows: Sequence[Window], path: str, whole: bool) -> ReplaceModule:
+    """The edit that puts zero in the place of the module that made this node, over these windows; `whole` asks for
+    zeros of full size."""
     channels = shape(node)[-len(windows) - 1]
-    kept = windows if _written(flow, node) else ()
+    kept = windows if whole or _looked_at(flow, node) else ()
     return ReplaceModule(path, lambda old: Merged(repr(old).splitlines()[0], channels, kept).train(old.training))
 
 
-def _written(flow: Flow, node: fx.Node) -> bool:
-    """Is anything added to this in place, on its way through sums."""
+def _looked_at(flow: Flow, node: fx.Node) -> bool:
+    """Is anything added to this in place, or its size taken, on its way through sums."""
     readers = flow.readers(node)
-    if len(readers) != 1 or (operation(readers[0]) not in ADDS and readers[0] not in flow.removed):
+    if len(readers) != len(node.users):
+        return True
+    if len(readers) != 1 or (operation(readers[0]) not in ADDS and scaling(flow, readers[0]) is None):
         return False
     in_place = writes_in_place(readers[0]) and readers[0].args[0] is node
-    return in_place or _written(flow, readers[0])
+    return in_place or _looked_at(flow, readers[0])

@@ -26,35 +26,54 @@ import torch
 from torch import Tensor, fx
 
 from normfix.rewrites import Change, Refusal
-from normfix.transforms.absorb import CONVOLUTIONS, layer_of
+from normfix.transforms.absorb import CONVOLUTIONS, Layer, layer_of
 from normfix.transforms.base import Edit, Plan, Refused
 from normfix.transforms.flow import Flow
-from normfix.transforms.guards import not_kept_elsewhere
+from normfix.transforms.guards import not_called_again, not_kept_elsewhere, not_written_between
 from normfix.transforms.merged import merged
 from normfix.transforms.nodes import argument, operation, source
-from normfix.transforms.sites import Norm
+from normfix.transforms.sites import Norm, NormCall
 from normfix.transforms.store import Store
 from normfix.transforms.summing import ADDS, Term, is_summed, partners, terms
 from normfix.transforms.windows import keeps_size, windows_of
 
 
-def into_tap(flow: Flow, store: Store, norm: Norm, scale: Tensor, shift: Tensor) -> tuple[Edit, str]:
+def into_tap(
+    flow: Flow, store: Store, norm: Norm, scale: Tensor, shift: Tensor, whole: bool = False
+) -> tuple[Edit, str]:
     """Fold a norm into a convolution of the same input that is added to it. Returns the edit that takes the norm out,
-    and the path of the convolution. Raises `Refused`."""
+    and the path of the convolution; `whole` leaves zeros of full size. Raises `Refused`."""
     if len(norm.calls) != 1:
         raise Refused("it is called more than once")
     call = norm.calls[0]
+    reasons: list[str] = []
     for conv, ratio in partners(flow, call.result, call.read):
-        if not keeps_size(conv):
+        try:
+            with store:
+                layer = _into_centre(flow, store, call, conv, ratio, (scale, shift))
+        except Refused as refused:
+            reasons.append(refused.reason)
             continue
-        layer = layer_of(flow, [conv])
-        weight, bias = layer.read(store)
-        if weight.shape[0] != len(scale):
-            continue
-        layer.write(store, _with_tap(weight, scale * ratio), ratio * shift if bias is None else bias + ratio * shift)
         rank = CONVOLUTIONS[operation(conv)]
-        return merged(flow, call.result, [(1, 1, 0, 1)] * rank, norm.path), layer.path
-    raise Refused("no convolution of the same input is added to it")
+        return merged(flow, call.result, [(1, 1, 0, 1)] * rank, norm.path, whole), layer.path
+    raise Refused(reasons[0] if reasons else "no convolution of the same input is added to it")
+
+
+def _into_centre(
+    flow: Flow, store: Store, call: NormCall, conv: fx.Node, ratio: float, mapped: tuple[Tensor, Tensor]
+) -> Layer:
+    """Add the map of a norm, times the ratio, to the centre of this convolution's kernel."""
+    if not keeps_size(conv):
+        raise Refused(f"{flow.name(conv)} has no tap at the centre, or gives another size")
+    not_called_again(flow, conv)
+    not_written_between(flow, call.read, conv, call.result)
+    layer = layer_of(flow, [conv])
+    weight, bias = layer.read(store)
+    scale, shift = mapped
+    if weight.shape[0] != len(scale):
+        raise Refused(f"{flow.name(conv)} gives other channels")
+    layer.write(store, _with_tap(weight, scale * ratio), ratio * shift if bias is None else bias + ratio * shift)
+    return layer
 
 
 def _with_tap(weight: Tensor, tap: Tensor) -> Tensor:
@@ -68,25 +87,27 @@ def _with_tap(weight: Tensor, tap: Tensor) -> Tensor:
     return new
 
 
-def convolutions(flow: Flow, store: Store, done: Plan) -> list[Edit]:
-    """Merge what can be merged; `done` takes the account. Returns the edits that put zero where a convolution was."""
+def convolutions(flow: Flow, store: Store, done: Plan, whole: bool = False) -> list[Edit]:
+    """Merge what can be merged; `done` takes the account. Returns the edits that put zero where a convolution was,
+    zeros of full size for `whole`."""
     edits: list[Edit] = []
     for root in flow.nodes:
         if operation(root) in ADDS and not is_summed(flow, root):
             for first, *others in _groups(_terms(flow, root, done)):
                 for other in others:
-                    edits += _tried(flow, store, done, first, other)
+                    edits += _tried(flow, store, done, first, other, whole)
     return edits
 
 
-def _tried(flow: Flow, store: Store, done: Plan, first: Term, other: Term) -> list[Edit]:
+def _tried(flow: Flow, store: Store, done: Plan, first: Term, other: Term, whole: bool) -> list[Edit]:
     path = flow.home(other[0])
     try:
         with store:
-            edit = _into_kernel(flow, store, first, other)
+            edit = _into_kernel(flow, store, first, other, whole)
     except Refused as refused:
         name = flow.name(other[0])
-        done.refused.append(Refusal(path, f"{name} stays beside {flow.name(first[0])}, since {refused.reason}"))
+        refusal = Refusal(path, f"{name} stays beside {flow.name(first[0])}, since {refused.reason}")
+        done.refused += [refusal] if refusal not in done.refused else []
         return []
     done.applied.append(Change(path, f"merged into the branch {flow.name(first[0])}"))
     return [edit]
@@ -115,9 +136,12 @@ def _groups(found: list[Term]) -> Iterator[list[Term]]:
             yield sorted(group, key=lambda term: -prod(window[0] for window in windows_of(term[0])))
 
 
-def _into_kernel(flow: Flow, store: Store, first: Term, other: Term) -> Edit:
+def _into_kernel(flow: Flow, store: Store, first: Term, other: Term, whole: bool) -> Edit:
     (conv, ours), (small, theirs) = first, other
     ratio = theirs / ours
+    for one in (conv, small):
+        not_called_again(flow, one)
+    not_written_between(flow, source(conv), conv, small)
     layer, gone = layer_of(flow, [conv]), layer_of(flow, [small])
     _may_go(flow, gone.path, small)
     (weight, bias), (inner, added) = layer.read(store), gone.read(store)
@@ -126,7 +150,7 @@ def _into_kernel(flow: Flow, store: Store, first: Term, other: Term) -> Edit:
     places = _places(conv, small)
     shift = bias if added is None else ratio * added if bias is None else bias + ratio * added
     layer.write(store, _laid_in(weight, ratio * inner, places), shift)
-    return merged(flow, small, windows_of(small), gone.path)
+    return merged(flow, small, windows_of(small), gone.path, whole)
 
 
 def _may_go(flow: Flow, path: str, conv: fx.Node) -> None:

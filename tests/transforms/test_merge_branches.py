@@ -30,6 +30,21 @@ CASES = {
     ),
     "subtracted": _repvgg(conv(padding=1), lambda m, x: (m.bn1(m.main(x)) - m.identity(x)).relu()),
     "subtracted-from": _repvgg(conv(padding=1), lambda m, x: (m.identity(x) - m.bn1(m.main(x))).relu()),
+    "times-numbers": _repvgg(conv(padding=1), lambda m, x: (0.5 * m.bn1(m.main(x)) - m.identity(x) / 3).relu()),
+    "in-a-doubled-sum": _repvgg(conv(padding=1), lambda m, x: (lambda y: y + y)(m.bn1(m.main(x)) + m.identity(x))),
+    "beside-a-number-for-each-channel": _repvgg(
+        conv(padding=1), lambda m, x: (m.identity(x) + m.own.bias[:, None, None] + m.bn1(m.main(x))).relu(),
+        own=nn.Linear(1, 4),
+    ),
+    "behind-dropout": _repvgg(
+        conv(padding=1), lambda m, x: (m.bn1(m.main(x)) + m.drop(m.identity(x))).relu(), drop=nn.Dropout(0.5)
+    ),
+    "size-of-a-branch-read": _repvgg(
+        conv(padding=1), lambda m, x: (lambda y: (y + m.bn1(m.main(x))).view(y.shape[0], -1))(m.identity(x))
+    ),
+    "expanded-as-a-branch": _repvgg(
+        conv(padding=1), lambda m, x: (lambda y: y + m.bn1(m.main(x)) + x[:, :1].expand_as(y))(m.identity(x))
+    ),
     "two-norms": _repvgg(
         conv(padding=1), lambda m, x: (m.bn1(m.main(x)) + m.identity(x) - m.other(x)).relu(), other=BN(4)
     ),
@@ -136,6 +151,18 @@ ONE = {
     "in-one-dimension": (
         lambda_of(lambda m, x: (m.a(x.flatten(2)) + m.b(x.flatten(2))).relu(), a=nn.Conv1d(4, 4, 3, padding=1),
                   b=nn.Conv1d(4, 4, 1)), 2),  # each flatten is a tensor of its own
+    "times-numbers": (
+        _sum(conv(padding=1), conv(4, 4, 1), forward=lambda m, x: (m.n0(m.c0(x)) / 2 - 3 * m.n1(m.c1(x))).relu()), 1),
+    "in-a-doubled-sum": (
+        _sum(conv(padding=1), conv(4, 4, 1), norms=False,
+             forward=lambda m, x: (lambda y: y + y)(m.c0(x) + m.c1(x))), 1),
+    "added-to-itself": (_sum(conv(padding=1), norms=False, forward=lambda m, x: (lambda y: y + y)(m.c0(x))), 1),
+    "subtracted-from-itself": (
+        _sum(conv(padding=1), conv(4, 4, 1), norms=False,
+             forward=lambda m, x: (lambda y: y - y)(m.c0(x)) + m.c1(x)), 2),
+    "beside-a-number-for-each-channel": (
+        _sum(conv(padding=1), conv(4, 4, 1), norms=False,
+             forward=lambda m, x: m.c0(x) + x.mean((2, 3), keepdim=True) + m.c1(x)), 1),
     "kernels-that-do-not-lie-on-each-other": (_sum(conv(4, 4, 3, padding=0), conv(4, 4, 1, padding=(0, 0)), norms=False,
         forward=lambda m, x: m.c0(x) + m.c1(x[:, :, 1:-1, 1:-1])), 2),
     "even-kernels": (_sum(conv(4, 4, 2, padding=0), conv(4, 4, 4, padding=1)), 1),
@@ -175,6 +202,52 @@ def test_convolutions_of_one_input_become_one_or_stay(name, size):
 def test_what_does_not_fit_says_why():
     done = fold(_sum(conv(padding=1), conv(4, 4, 1, groups=2)), image().float(), merge_branches=True, prove="none")
     assert [refusal.reason for refusal in done.refused] == ["`c1` stays beside `c0`, since its groups are others"]
+
+
+def _cleared(m, x):
+    kept = m.c0(x)
+    x[:, 0] = 0
+    return kept + m.c1(x)
+
+
+def _bounded(m, x):
+    seen = x.view(x.shape)
+    kept = m.c0(seen)
+    x.relu_()
+    return kept + m.c1(seen)
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        pytest.param(_cleared, "`fill` changes what `c0` and `c1` read, between the two", id="part-overwritten"),
+        pytest.param(
+            _bounded, "`relu` changes what `c0` and `c1` read, between the two", id="memory-of-a-view-changed"
+        ),
+        pytest.param(lambda m, x: m.c0(x) + m.c1(x) + m.c1(x), "`c1` is called more than once", id="called-twice"),
+    ],
+)
+def test_branches_that_do_not_read_the_same_stay(forward, reason):
+    model = lambda_of(lambda m, x: forward(m, x.clone()), c0=conv(padding=1), c1=conv(4, 4, 1)).double()
+    done = fold(model, image(), merge_branches=True, prove="formula")
+    assert [one.reason for one in done.refused] == [f"`c1` stays beside `c0`, since {reason}"]
+
+
+def test_the_next_convolution_takes_what_the_first_may_not():
+    model = _repvgg(conv(padding=1), lambda m, x: m.identity(x) + m.one(x) + m.main(x), one=conv(4, 4, 1)).double()
+    model.one.register_forward_hook(lambda *_: None)
+    done = fold(model, image(), merge_branches=True, prove="formula")
+    assert [(change.where, change.what) for change in done.applied] == [("identity", "merged into the branch `main`")]
+
+
+def test_a_norm_that_is_not_merged_says_why():
+    model = _repvgg(conv(padding=1), lambda m, x: (m.main(x) + m.identity(x)).relu()).double()
+    model.main.register_forward_hook(lambda *_: None)
+    done = fold(model, image(), merge_branches=True, pad_constants=True, prove="none")
+    reasons = {one.where: one.reason for one in done.refused}
+    assert "; it is not merged, since `main` has hooks, which see what goes through it; " in reasons["identity"]
+    assert reasons["identity"].endswith("; its reader is not padded, since `add` is no convolution")
+    assert "not merged" not in {one.where: one.reason for one in fold(model, image(), prove="none").refused}["identity"]
 
 
 @pytest.mark.parametrize(
