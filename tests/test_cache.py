@@ -112,8 +112,15 @@ class Net(nn.Module):
 """
 
 
-def test_a_file_beside_it_that_changes_outdates_the_entry(source: Path, folder: Path) -> None:
-    source.write_text(USER)
+@pytest.mark.parametrize(
+    "spelling, called",
+    [("from block import norm", "norm"), ("import block", "block.norm"), ("from . import block", "block.norm")],
+)
+def test_a_file_beside_it_that_changes_outdates_the_entry(
+    spelling: str, called: str, source: Path, folder: Path
+) -> None:
+    source.with_name("__init__.py").touch()
+    source.write_text(USER.replace("from block import norm", spelling).replace("= norm(8)", f"= {called}(8)"))
     assert examine(source, folder).findings == []
     block = source.with_name("block.py")
     found = []

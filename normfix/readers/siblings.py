@@ -46,8 +46,7 @@ class Siblings:
         level, steps, last = _taken_apart(name)
         if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
             return None
-        for candidate in _candidates(path, level, steps):
-            self._asked.setdefault(path, {})[candidate] = None
+        for candidate in self._candidates(path, level, steps):
             found = self._text(candidate)
             if found is None:
                 continue
@@ -60,8 +59,14 @@ class Siblings:
         level, steps, last = _taken_apart(name)
         if not level and (steps or [last])[0] in FOREIGN:
             return None
-        texts = (self._text(candidate) for candidate in _candidates(path, level, [*steps, last]))
+        texts = (self._text(candidate) for candidate in self._candidates(path, level, [*steps, last]))
         return next((text for text in texts if text is not None), None)
+
+    def _candidates(self, path: str, level: int, steps: list[str]) -> Iterator[str]:
+        """The files that may hold a module, one after the other; what is told of `path` depends on those asked for."""
+        for candidate in _candidates(path, level, steps):
+            self._asked.setdefault(path, {})[candidate] = None
+            yield candidate
 
     def _looked_up(self, name: str, text: str) -> str | None:
         """What a text imports under a name; empty where it defines it, None where it does neither."""
@@ -88,8 +93,7 @@ class Siblings:
         level, steps, last = _taken_apart(name)
         if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
             return None
-        for candidate in _candidates(path, level, steps):
-            self._asked.setdefault(path, {})[candidate] = None
+        for candidate in self._candidates(path, level, steps):
             found = self._script(candidate)
             if found is None:
                 continue
