@@ -39,6 +39,10 @@ NORMS = BATCH | FROZEN | INSTANCE | GROUP | LAYER | CHANNEL_LAYER | RMS | CHANNE
 TRACKING = BATCH | INSTANCE | SWITCH
 """Norms that can hold running statistics."""
 
+UNUSUAL_EPS = 1e-2
+"""An eps above it does more than to guard a division."""
+HALF_EPS = 2.98e-8
+"""Half of the smallest float16: an eps below it rounds to 0 there."""
 _RANKS = {"1d": (2, 3), "2d": (4,), "3d": (5,)}
 
 

@@ -10,7 +10,7 @@ from normfix.graph import Argument, Layer, Undecided
 
 RULE = Rule("NF101", "positional-eps", Severity.ERROR, readers={"source", "model", "onnx"})
 MODULES = frozenset(kind for kind in norms.NORMS if "eps" in vocabulary.signature(kind) and not kind.islower())
-BLATANT, STRIKING, UNUSUAL = 0.1, 0.05, 1e-2
+BLATANT, STRIKING = 0.1, 0.05
 """From this size on, eps is no guard against division by zero any more: 0.1 halves a variance of 0.1."""
 
 
@@ -66,7 +66,7 @@ def _severity(eps: Argument, width: Argument | None, facts: Facts) -> Severity |
         return Severity.ERROR
     if value >= STRIKING:
         return Severity.WARNING
-    return Severity.INFO if value > UNUSUAL else None
+    return Severity.INFO if value > norms.UNUSUAL_EPS else None
 
 
 def _is_elsewhere_another(layer: Layer, position: int, facts: Facts) -> bool:

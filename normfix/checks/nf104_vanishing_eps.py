@@ -10,8 +10,6 @@ from normfix.graph import Layer, Undecided
 
 RULE = Rule("NF104", "vanishing-eps", Severity.ERROR, readers={"source", "model", "onnx"})
 WITH_EPS = frozenset(kind for kind in norms.NORMS if "eps" in vocabulary.signature(kind))
-HALF_RESOLUTION = 2.98e-8
-"""Half of the smallest float16: anything below rounds to 0."""
 
 
 @on_layer(RULE, WITH_EPS)
@@ -21,7 +19,7 @@ def vanishing_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
     if eps is None or isinstance(eps.value, bool) or not isinstance(eps.value, (int, float)):
         return
     if eps.value > 0:
-        if eps.value >= HALF_RESOLUTION or not _is_half(layer):
+        if eps.value >= norms.HALF_EPS or not _is_half(layer):
             return
         severity, fact = Severity.WARNING, f"has an eps of {eps.value:g}, which is 0 in its dtype float16"
     elif eps.value == 0 and _has_safe_variance(layer, facts):

@@ -40,8 +40,8 @@ def names_norm(text: str) -> bool:
 
 def names_layer_norms_only(text: str) -> bool:
     """Are the norms that this code names all of the class LayerNorm."""
-    others = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text and stem != "LayerNorm"]
-    return not any(_whole(stem).search(text) for stem in others) and ("Norm" not in text or not _PART.search(text))
+    others = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem != "LayerNorm"]
+    return not _names_any(others, text) and ("Norm" not in text or not _PART.search(text))
 
 
 def without_comments(lines: Iterable[str]) -> list[str]:
@@ -59,8 +59,7 @@ def says_norm(text: str) -> bool:
 
 def depends_on_other_uses(text: str) -> bool:
     """May a norm named here be judged by other uses of the same code: it cancels a bias, or has twins that differ."""
-    found = [stem for stem in (*_CANCELLING, "RMSNorm") if stem in text]
-    return any(_whole(stem).search(text) for stem in found) or ("Norm" in text and _PART.search(text) is not None)
+    return _names_any((*_CANCELLING, "RMSNorm"), text) or ("Norm" in text and _PART.search(text) is not None)
 
 
 def names_producer(text: str) -> bool:
@@ -87,9 +86,13 @@ def matters_beside(text: str, other: str) -> bool:
 @lru_cache(maxsize=128)
 def _names_cancelling(text: str) -> bool:
     """Asked again by each file of a folder that imports the same ones."""
-    found = [stem for stem in _CANCELLING if stem in text]
-    told = _PROBE.sub("", "\n".join(without_comments(text.split("\n")))) if found else ""
-    return any(_whole(stem).search(told) for stem in found)
+    if not any(stem in text for stem in _CANCELLING):
+        return False
+    return _names_any(_CANCELLING, _PROBE.sub("", "\n".join(without_comments(text.split("\n")))))
+
+
+def _names_any(stems: Iterable[str], text: str) -> bool:
+    return any(stem in text and _whole(stem).search(text) is not None for stem in stems)
 
 
 @lru_cache(maxsize=2)

@@ -11,9 +11,6 @@ from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import Instance
 from normfix.script import FUNCTIONS
 
-_USUAL = (1e-7, 1e-2)
-"""An eps between these is none that a rule finds fault with."""
-
 
 def tells_nothing(run: Run, owner: Instance, fed: bool) -> bool:
     """Is every norm here a layer norm of unknown width, with an eps of the usual kind, and used.
@@ -32,7 +29,7 @@ def _says_something(layer: Layer) -> bool:
         return True
     if eps is None or (eps.position is None and isinstance(eps.value, Unknown)):
         return False
-    usual = isinstance(eps.value, float) and _USUAL[0] <= eps.value <= _USUAL[1]
+    usual = isinstance(eps.value, float) and norms.HALF_EPS <= eps.value <= norms.UNUSUAL_EPS
     return eps.position is not None or not usual
 
 
