@@ -370,4 +370,5 @@ def test_a_result_kept_in_an_attribute_may_be_read_by_anybody():
 
 def test_what_an_lstm_keeps_for_itself_is_no_result():
     graph = calls_of(nn.LSTM(4, 3), torch.randn(2, 5, 4))
+    assert [(call.kind, call.escapes) for call in graph.calls if call.kind == "LSTM"] == [("LSTM", None)]
     assert all(call.escapes is None for call in graph.calls)

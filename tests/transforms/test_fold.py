@@ -283,6 +283,7 @@ def test_a_fold_holds_for_other_batch_sizes(batch):
         if inputs.dim() == 4 and "shuffle" not in name:
             model = model.double()
             done = fold(model, inputs, prove="none")
+            assert done.applied, name
             other = torch.randn(batch, *inputs.shape[1:], dtype=torch.float64)
             torch.testing.assert_close(done.model(other), model(other), rtol=1e-9, atol=1e-9)
 
@@ -290,4 +291,5 @@ def test_a_fold_holds_for_other_batch_sizes(batch):
 def test_functional_relu_in_between_is_not_an_accident():
     model = lambda_of(lambda m, x: F.relu(m.bn(m.c(x))), c=conv(), bn=BN(4)).double()
     done = fold(model, image(), prove="formula")
+    assert [change.where for change in done.applied] == ["bn"]
     torch.testing.assert_close(done.model(image()), model(image()), rtol=0, atol=1e-10)

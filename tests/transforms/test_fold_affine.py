@@ -271,6 +271,7 @@ def test_a_layer_that_reads_its_norms_in_a_fast_path(first):
     inputs = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
     done = fold(layer, inputs, affine=True)
     assert [change.where for change in done.applied] == (["norm2"] if first else [])
+    assert [refusal.where for refusal in done.refused] == (["norm1"] if first else ["norm1", "norm2"])
     assert all("stays, since" in refusal.reason for refusal in done.refused)
     with torch.no_grad():
         torch.testing.assert_close(done.model(inputs), layer(inputs), rtol=0, atol=1e-5)
