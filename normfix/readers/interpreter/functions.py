@@ -44,7 +44,7 @@ def run_function(
         return abandon(run, arguments, Unknown("its arguments do not fit its parameters"), function, receiver)
     run.stack.append(body)
     run.visited.add(body)
-    if "yield" in function.scope.script.text and run.is_generator(body):
+    if run.is_generator(function):
         scope.yields = Items([], "generated")
     try:
         if isinstance(body, ast.Lambda):

@@ -26,6 +26,7 @@ class Memo:
         self._rounds: dict[Loop, Rounds] = {}
         self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
         self._generators: dict[ast.AST, bool] = {}
+        self._yielding: dict[int, bool] = {}
         self._sites: dict[ast.AST, Site] = {}
         self._texts: dict[ast.AST, str] = {}
 
@@ -56,9 +57,11 @@ class Memo:
             self._attributes[function] = _attributes(function)
         return self._attributes[function]
 
-    def is_generator(self, function: ast.AST) -> bool:
+    def is_generator(self, function: ast.AST, script: Script) -> bool:
         if function not in self._generators:
-            self._generators[function] = any(type(node) in (ast.Yield, ast.YieldFrom) for node in walk(function))
+            if id(script) not in self._yielding:
+                self._yielding[id(script)] = "yield" in script.text
+            self._generators[function] = self._yielding[id(script)] and _yields(function)
         return self._generators[function]
 
     def site(self, node: ast.AST, scope: Scope) -> Site:
@@ -79,6 +82,10 @@ class Memo:
         if loop not in self._rounds:
             self._rounds[loop] = Rounds(loop)
         return self._rounds[loop]
+
+
+def _yields(function: ast.AST) -> bool:
+    return any(type(node) in (ast.Yield, ast.YieldFrom) for node in walk(function))
 
 
 def _attributes(function: ast.AST) -> list[ast.Attribute]:

@@ -88,9 +88,9 @@ class Run:
         """What one round of a loop sets and reads."""
         return self._memo.rounds(loop)
 
-    def is_generator(self, function: ast.AST) -> bool:
+    def is_generator(self, function: Function) -> bool:
         """Does a function yield."""
-        return self._memo.is_generator(function)
+        return self._memo.is_generator(function.node, function.scope.script)
 
     def is_read(self, definition: ast.AST) -> bool:
         """Has this class or function a graph of its own."""
