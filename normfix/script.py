@@ -169,6 +169,8 @@ class Script:
     """The span of a node, in the columns and cells that users see."""
     graphs: list[LayerGraph] = field(default_factory=list)
     """One for each module class and each container built outside one. Built by `readers/source.py`."""
+    further: Callable[[], list[LayerGraph]] = field(default=list)
+    """More graphs, read when they are asked for: no rule finds anything in them, but they use code of the others."""
     sibling: Callable[[str], tuple[Script, str] | None] = field(default=lambda name: None)
     """The script in which a file beside this one defines a dotted name, as `resolve` gives it, and its name there."""
     text_beside: Callable[[str], str | None] = field(default=lambda name: None)
@@ -213,6 +215,7 @@ class Script:
         vars(self).pop("_index", None)
         self._near.clear()
         self.around.clear()
+        self.further = list
 
     def of_type(self, kind: type[N]) -> Sequence[N]:
         """Every node of exactly this type, in the order of the source; the first one but a statement costs a walk."""

@@ -101,7 +101,7 @@ def twins(layer: Layer, facts: Facts) -> Iterator[tuple[Layer, LayerGraph]]:
 def _constructed(script: Script) -> dict[Origin, list[tuple[Layer, LayerGraph]]]:
     """The layers of all graphs of a file, by the line that constructs them."""
     found: dict[Origin, list[tuple[Layer, LayerGraph]]] = {}
-    for graph in script.graphs:
+    for graph in (*script.graphs, *script.further()):
         for layer in graph.layers:
             if layer.site.origin is not None:
                 found.setdefault(layer.site.origin, []).append((layer, graph))

@@ -23,9 +23,13 @@ class Beside:
 
     def leads(self, node: ast.stmt, code: str, words: Set[str]) -> bool:
         """Does this code, which holds these words, use something beside this file that may lead to a norm there."""
-        names = {name for name in self._script.imports.keys() & words if self._may_lead(name)}
+        names = self.leading(words)
         dotted = sorted(uses(node, code, self._script, names)) if names else []
         return any(self._one_leads(one) for one in dotted)
+
+    def leading(self, words: Set[str]) -> set[str]:
+        """The words among these that something beside this file is imported under which may lead to a norm there."""
+        return {name for name in self._script.imports.keys() & words if self._may_lead(name)}
 
     def _may_lead(self, name: str) -> bool:
         """Does an imported name stand for a block that leads to a norm, or for a module, of which parts do."""

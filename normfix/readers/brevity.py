@@ -1,45 +1,85 @@
 """Which classes can be left after their constructor when only findings are wanted: no rule finds anything behind it.
 
-A layer norm is judged by its eps, by being used at all, and by what feeds it: where its width is known, where a
-convolution does, or a layer whose weight is reparametrized. `interpreter/leaving.py` looks at the layers themselves;
-here the text tells that nothing behind the constructor adds to them.
+Every rule that looks at graphs looks at norms. `interpreter/leaving.py` tells from the layers that a constructor made
+whether those that are there matter; here the text tells that nothing behind it adds to them: it names no norm, uses
+nothing of the files beside that leads to one, and calls no class that does either. Other uses of a layer are found in
+the graphs that are left, too: `Script.further` gives those of the classes that share code.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 
 from normfix.lazy import pattern
 from normfix.readers.reaching import Definition, Named, Reach, constructor
 
-_FEEDING = pattern(r"onv(?:_transpose|Transpose)?[123]d|weight_norm|spectral_norm")
-_SETTING = pattern(r"\.eps\s*=(?!=)|setattr\(")
+_FEEDING = pattern(r"onv(?:Transpose)?[123]d|spectral_norm")
+"""What may feed a layer norm of unknown width so that a rule has something to say."""
+_OWN = pattern(r"self\s*\.\s*\w+")
+"""An attribute is what a constructor made of it: `self.LayerNorm(x)` calls a layer that is known by then."""
 
 
-def adds_no_norm(reach: Reach, node: Definition) -> bool:
-    """Does a class, with its parts, build and call no norm but layer norms that constructors build.
+class Brevity:
+    """Judges the classes of one file; each of their parts once."""
 
-    Its graph is its own affair: it shares no code with one of which every use matters.
-    """
-    if not isinstance(node, ast.ClassDef) or not reach.shared.isdisjoint(reach.used[node]):
-        return False
-    return all(_is_plain(reach, part, part is node) for part in reach.used[node])
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._behind: dict[Named, str] = {}
+        self._silent: dict[Named, bool] = {}
+        self._feeding: dict[Named, bool] = {}
 
+    def may_leave(self, node: Definition) -> bool:
+        """Does nothing behind the constructors of a class and its parts make or call a norm that they did not make."""
+        if not isinstance(node, ast.ClassDef):
+            return False
+        parts = self._reach.used[node]
+        if not all(self._is_silent(part) for part in parts):
+            return False
+        building = [part for part in parts if isinstance(part, ast.ClassDef) and self._may_build(part)]
+        return not any(self._calls(part, one) for part in parts for one in building if one is not part)
 
-def is_fed(reach: Reach, node: Definition) -> bool:
-    """May something feed a layer norm here that matters though the width of the norm is not known."""
-    return any(_FEEDING.search(reach.code[part]) for part in reach.used[node])
+    def feeds_late(self, node: Definition) -> bool:
+        """May something feed a layer norm here that matters and that no constructor makes."""
+        return any(self._feeds(part) for part in self._reach.used[node])
 
+    def _is_silent(self, part: Named) -> bool:
+        if part not in self._silent:
+            named = self._reach.names(part) and self._reach.says_norm(_OWN.sub("", self._code_behind(part)))
+            self._silent[part] = not named and not self._imports_behind(part)
+        return self._silent[part]
 
-def _is_plain(reach: Reach, part: Named, entered: bool) -> bool:
-    if _SETTING.search(reach.code[part]) or reach.imports(part):
-        return False
-    if not reach.names(part, entered):
-        return True
-    first = constructor(part) if isinstance(part, ast.ClassDef) else None
-    if first is None or first.end_lineno is None:
-        return False
-    lines = (reach.entered(part) if entered else reach.code[part]).split("\n")
-    start, end = first.lineno - part.lineno, first.end_lineno - part.lineno + 1
-    behind, within = [*lines[:start], *lines[end:]], "\n".join(lines[start:end])
-    return not reach.says_norm("\n".join(behind)) and reach.says_layer_norms_only(within)
+    def _imports_behind(self, part: Named) -> bool:
+        if not self._reach.imports(part):
+            return False
+        head = part.body[0].lineno - part.lineno if isinstance(part, ast.ClassDef) else 0
+        return self._reach.may_import("\n".join(self._code_behind(part).split("\n")[head:]))
+
+    def _may_build(self, part: Named) -> bool:
+        return self._reach.names(part) or _FEEDING.search(self._reach.code[part]) is not None
+
+    def _feeds(self, part: Named) -> bool:
+        if part not in self._feeding:
+            self._feeding[part] = _FEEDING.search(self._code_behind(part)) is not None
+        return self._feeding[part]
+
+    def _calls(self, part: Named, cls: ast.ClassDef) -> bool:
+        """Is a class called behind the constructor, or given another name there."""
+        behind = self._code_behind(part)
+        return cls.name in behind and re.search(rf"(?m)\b{cls.name}\b[ \t]*(?:\(|$)", behind) is not None
+
+    def _code_behind(self, part: Named) -> str:
+        """The code of a definition but for the constructor."""
+        if part not in self._behind:
+            self._behind[part] = self._cut(part)
+        return self._behind[part]
+
+    def _cut(self, part: Named) -> str:
+        code = self._reach.code[part]
+        first = constructor(part) if isinstance(part, ast.ClassDef) else None
+        if first is None or first.end_lineno is None:
+            return code
+        lines = code.split("\n")
+        start, end = first.lineno - part.lineno, first.end_lineno - part.lineno + 1
+        lines[start:end] = [""] * (end - start)
+        return "\n".join(lines)

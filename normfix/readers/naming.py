@@ -38,12 +38,6 @@ def names_norm(text: str) -> bool:
     return "Norm" in text and _PART.search(text) is not None
 
 
-def names_layer_norms_only(text: str) -> bool:
-    """Are the norms that this code names all of the class LayerNorm."""
-    others = [stem for stem in (*_CLASSES, *_FUNCTIONS) if stem != "LayerNorm"]
-    return not _names_any(others, text) and ("Norm" not in text or not _PART.search(text))
-
-
 def without_comments(lines: Iterable[str]) -> list[str]:
     """The lines of a text; those that hold a comment only are empty."""
     return ["" if "#" in line and line.lstrip().startswith("#") else line for line in lines]

@@ -14,7 +14,6 @@ from normfix.readers.mentions import silence, words_in
 from normfix.readers.naming import (
     depends_on_other_uses,
     may_matter_beside,
-    names_layer_norms_only,
     names_norm,
     names_producer,
 )
@@ -51,8 +50,6 @@ class Reach:
         self._importing: dict[Named, bool] = {}
         self.used: dict[Definition, set[Named]] = {}
         """By what is read, the definitions that run when it is."""
-        self.shared: set[Named] = set()
-        """Definitions of which every use matters."""
         self._table: dict[str, list[Named]] = {}
         for node in nodes:
             for name in _names_of(node):
@@ -81,22 +78,22 @@ class Reach:
 
     def worth_reading(
         self, definitions: Iterable[Definition], naming: Collection[ast.AST], whole: bool = True
-    ) -> set[Definition]:
+    ) -> tuple[set[Definition], set[Definition]]:
         """Those that lead to a norm, and those that share code with one that does.
 
         What is imported from files beside this one is followed from those that are `naming` a norm. Where the `whole`
         of them is not wanted, those are left out that know of a norm only by the default of a parameter of their own.
         """
         self.used = {one: self._followed(one) for one in definitions}
-        leading = [one for one in self.used if self._leads(one, one in naming, whole)]
-        self.shared = {
+        leading = {one for one in self.used if self._leads(one, one in naming, whole)}
+        shared = {
             part
             for one in leading
             if any(self._depends(part, part is one and not whole) for part in self.used[one])
             for part in self.used[one]
             if not isinstance(part, (ast.Assign, ast.AnnAssign)) and self._constructs(part)
         }
-        return {*leading, *(one for one, parts in self.used.items() if not self.shared.isdisjoint(parts))}
+        return leading, {one for one, parts in self.used.items() if not shared.isdisjoint(parts)}
 
     def _leads(self, node: Definition, beside: bool, whole: bool) -> bool:
         parts = self.used[node]
@@ -148,13 +145,6 @@ class Reach:
             return True
         return bool(self._norms) and not self._norms.isdisjoint(words_in(code))
 
-    def says_layer_norms_only(self, code: str) -> bool:
-        """Are the norms that this code names all of the class LayerNorm."""
-        imported = self._norms & words_in(code)
-        return names_layer_norms_only(code) and all(
-            names_layer_norms_only(self._script.imports[one]) for one in imported
-        )
-
     def _constructs(self, node: Named) -> bool:
         """May this code construct a layer of which every use matters: one that feeds a norm, or a norm."""
         if node not in self._constructing:
@@ -186,6 +176,10 @@ class Reach:
         if node not in self._importing:
             self._importing[node] = self._beside.leads(node, self.code[node], self._mentioned(node))
         return self._importing[node]
+
+    def may_import(self, code: str) -> bool:
+        """May this part of the code of a definition do so."""
+        return bool(self._beside.leading(words_in(code)))
 
 
 def constructor(node: ast.ClassDef) -> ast.FunctionDef | None:

@@ -6,53 +6,89 @@ Nothing is imported or executed: the interpreter beside this file follows values
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator, Sequence
 
 from normfix.graph import LayerGraph
-from normfix.readers.brevity import adds_no_norm, is_fed
+from normfix.readers.brevity import Brevity
 from normfix.readers.naming import says_norm
 from normfix.readers.reaching import Definition, Reach, definitions, library_names
 from normfix.script import FUNCTIONS, Script, walk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from normfix.readers.interpreter.memo import Memo
 
 
 def graphs(script: Script, whole: bool = True) -> list[LayerGraph]:
     """The layer graphs of a file; none where it builds no layers or names no norm.
 
-    Unless the `whole` of them is wanted, those are left out in which no rule can find anything.
+    Unless the `whole` of them is wanted, those are left out in which no rule can find anything; `script.further` gives
+    the ones among them in which code that matters is used.
 
     Blocks that it imports from files beside it are found through `script.sibling`.
     """
     if not library_names(script) or not says_norm(script.text):
         return []
-    from normfix.readers.interpreter.entries import read_block, read_class
     from normfix.readers.interpreter.memo import Memo
-    from normfix.readers.interpreter.values import Class, Function
 
     memo = Memo()
-    found: list[LayerGraph] = []
     reach = Reach(script, definitions(script))
     relevant = _relevant(script, reach)
     memo.read.update(relevant)
     memo.naming.update(node for node, naming in relevant.items() if naming)
-    worth = reach.worth_reading(relevant, memo.naming, whole)
+    leading, sharing = reach.worth_reading(relevant, memo.naming, whole)
     if not whole:
-        memo.brief.update({node: is_fed(reach, node) for node in worth if adds_no_norm(reach, node)})
-    for node in (one for one in relevant if one in worth):
-        if isinstance(node, ast.ClassDef):
-            if not _is_module(node) and not _builds(node, script, reach):
-                continue
-            found.append(read_class(Class(node, memo.scope_of(node, script)), memo))
-        elif _builds(node, script, reach):
-            scope = memo.module_of(script)
-            found.append(read_block(node.name, node.body, scope, memo, Function(node, scope)))
+        brevity = Brevity(reach)
+        memo.brief.update({node: brevity.feeds_late(node) for node in leading if brevity.may_leave(node)})
+    worth = [node for node in relevant if node in leading or node in sharing]
+    built = [node for node in worth if _may_build(node, script, reach)]
+    found = {node: _read(node, script, memo) for node in built if whole or node in leading}
+    later = [node for node in built if node in sharing and (node not in found or _is_empty(found[node]))]
+    if not whole and later:
+        script.further = lambda: _in_full(later, script, memo)
+    graphs = [*found.values(), *_at_top_level(script, reach, memo)]
+    graphs += _prepared(script, memo, graphs)
+    return [graph for graph in graphs if not _is_empty(graph)]
+
+
+def _read(node: Definition, script: Script, memo: Memo) -> LayerGraph:
+    from normfix.readers.interpreter.entries import read_block, read_class
+    from normfix.readers.interpreter.values import Class, Function
+
+    if isinstance(node, ast.ClassDef):
+        return read_class(Class(node, memo.scope_of(node, script)), memo)
+    scope = memo.module_of(script)
+    return read_block(node.name, node.body, scope, memo, Function(node, scope))
+
+
+def _in_full(nodes: Sequence[Definition], script: Script, memo: Memo) -> list[LayerGraph]:
+    memo.brief.clear()
+    return [_read(node, script, memo) for node in nodes]
+
+
+def _at_top_level(script: Script, reach: Reach, memo: Memo) -> Iterator[LayerGraph]:
     statements = [node for node in script.tree.body if not isinstance(node, (*FUNCTIONS, ast.ClassDef))]
     if any(_builds(statement, script, reach) for statement in statements):
-        found.append(read_block("the top level", statements, memo.module_of(script), memo))
+        from normfix.readers.interpreter.entries import read_block
+
+        yield read_block("the top level", statements, memo.module_of(script), memo)
+
+
+def _prepared(script: Script, memo: Memo, graphs: Sequence[LayerGraph]) -> Iterator[LayerGraph]:
+    """The norms of partials that none of these graphs calls."""
     if "partial" in script.text and "functools.partial" in script.imports.values():
         from normfix.readers.partials import may_prepare, prepared
 
         if may_prepare(script.text):
-            found.append(prepared(script, memo.module_of(script), found))
-    return [graph for graph in found if graph.layers or graph.calls]
+            yield prepared(script, memo.module_of(script), [*graphs, *script.further()])
+
+
+def _is_empty(graph: LayerGraph) -> bool:
+    return not graph.layers and not graph.calls
+
+
+def _may_build(node: Definition, script: Script, reach: Reach) -> bool:
+    return (isinstance(node, ast.ClassDef) and _is_module(node)) or _builds(node, script, reach)
 
 
 def _builds(block: ast.stmt, script: Script, reach: Reach) -> bool:

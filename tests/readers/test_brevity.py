@@ -12,6 +12,7 @@ from test_cases import cases_of
 from normfix import cli, engine
 from normfix.linting.examine import Plan, examine_text
 from normfix.readers import scripts, source
+from normfix.readers.siblings import Siblings
 
 ROOT = Path(__file__).parents[2]
 CODES = frozenset(engine.rules())
@@ -51,6 +52,13 @@ def read(body: str) -> set[str]:
     return {graph.name for graph in source.graphs(scripts.read(HEAD + body, "m.py"), whole=False)}
 
 
+def read_on_demand(body: str) -> set[str]:
+    """The names of those that are read besides when other uses of the same code matter."""
+    script = scripts.read(HEAD + body, "m.py")
+    source.graphs(script, whole=False)
+    return {graph.name for graph in script.further()}
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -61,6 +69,11 @@ def read(body: str) -> set[str]:
         pytest.param("self.norm = nn.LayerNorm(config.width)", "self.norm = norm(8)", id="no norm that is known"),
         pytest.param("norm=None", "norm=nn.BatchNorm2d", id="a default that is not in force"),
         pytest.param("        return", "        # not nn.BatchNorm2d\n        return", id="another norm in a comment"),
+        pytest.param("self.norm", "self.LayerNorm", id="an attribute of the name of a norm"),
+        pytest.param("nn.Linear(config.width, config.width)", "nn.Conv2d(3, config.depth, 3)", id="a convolution"),
+        pytest.param("nn.Linear(config.width, config.width)", "nn.utils.weight_norm(nn.Linear(8, 8))", id="filters"),
+        pytest.param("return", "self.norm.eps = 0.5\n        return", id="an eps that is not known"),
+        pytest.param("return", "setattr(self.norm, 'eps', 0.5)\n        return", id="set by its name"),
     ],
 )
 def test_classes_that_cannot_hold_a_finding_are_left(old: str, new: str) -> None:
@@ -74,10 +87,11 @@ def test_classes_that_cannot_hold_a_finding_are_left(old: str, new: str) -> None
         pytest.param("LayerNorm(config.width)", "LayerNorm(config.width, 0.1)", id="positional eps"),
         pytest.param("LayerNorm(config.width)", "LayerNorm(config.width, eps=0)", id="vanishing eps"),
         pytest.param("LayerNorm(config.width)", "LayerNorm(config.width, eps=0.1)", id="large eps"),
-        pytest.param("nn.Linear(", "nn.Conv2d(", id="a convolution"),
-        pytest.param("self.fc(x)", "nn.functional.conv2d(x, self.w)", id="a functional convolution"),
+        pytest.param("nn.Linear(", "nn.Conv2d(", id="a convolution of as many channels"),
+        pytest.param("LayerNorm(config.width)", "LayerNorm([config.a, config.b])", id="a norm over positions"),
+        pytest.param("self.fc(x)", "nn.Conv2d(3, config.width, 3)(x)", id="a convolution behind the constructor"),
         pytest.param(
-            "nn.Linear(config.width, config.width)", "nn.utils.weight_norm(nn.Linear(8, 8))", id="weight norm"
+            "nn.Linear(config.width, config.width)", "nn.utils.spectral_norm(nn.Linear(8, 8))", id="spectral norm"
         ),
         pytest.param("nn.LayerNorm(config.width)", "nn.GroupNorm(4, 8)", id="another norm"),
         pytest.param("nn.LayerNorm(config.width)", "BN(8)", id="another norm under another name"),
@@ -85,21 +99,42 @@ def test_classes_that_cannot_hold_a_finding_are_left(old: str, new: str) -> None
         pytest.param("self.norm(self.fc(x))", "nn.functional.layer_norm(x, (8,))", id="a functional norm"),
         pytest.param("self.norm(self.fc(x))", "nn.LayerNorm(8)(self.norm(x))", id="built in the forward"),
         pytest.param("self.norm(self.fc(x))", "LayerNorm(8)(self.norm(x))", id="built in the forward by its name"),
-        pytest.param("return", "self.norm.eps = 0.5\n        return", id="eps is set later"),
-        pytest.param("return", "setattr(self.norm, 'eps', 0.5)\n        return", id="eps is set later by its name"),
-        pytest.param("norm=None", "norm=nn.BatchNorm2d", id="a default that another class relies on"),
+        pytest.param("self.fc =", "self.kind = nn.BatchNorm2d\n        self.fc =", id="a class is kept"),
+        pytest.param("self.fc =", "self.kinds = [BN]\n        self.fc =", id="a class is kept in a list"),
+        pytest.param("self.fc =", "self.make = lambda: BN(8)\n        self.fc =", id="a function is kept"),
+        pytest.param("self.fc(x)", "Other(8)(x)", id="a class with a norm is called behind the constructor"),
     ],
 )
 def test_classes_that_can_are_read(old: str, new: str) -> None:
-    other = "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.b = Block(3)\n"
-    assert "Block" in read(BODY.replace(old, new) + (other if "norm=nn" in new else ""))
+    other = "class Other(nn.Module):\n    def __init__(self, n):\n        self.norm = nn.LayerNorm(n)\n"
+    assert "Block" in read(BODY.replace(old, new) + other)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param("nn.Linear(config.width, config.width)", "Plain(8)", set(), id="made by the constructor"),
+        pytest.param("self.fc(x)", "Plain(8)(x)", {"Block"}, id="made behind it"),
+    ],
+)
+def test_what_a_file_beside_makes(old: str, new: str, expected: set[str], tmp_path: Path) -> None:
+    blocks = BODY.replace("Block", "Plain") + BODY.replace("LayerNorm", "BatchNorm2d")
+    (tmp_path / "blocks.py").write_text(HEAD + blocks, encoding="utf-8")
+    script = scripts.read(HEAD + "from blocks import Plain\n" + BODY.replace(old, new), str(tmp_path / "m.py"))
+    found = source.graphs(Siblings().attach(script), whole=False)
+    assert {graph.name for graph in found} == expected
 
 
 def test_other_uses_of_what_feeds_a_batch_norm_are_read() -> None:
     net = "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
     net += "        self.b = Block(3)\n        self.bn = nn.BatchNorm1d(8)\n\n    def forward(self, x):\n"
     net += "        return self.bn(self.b.fc(x))\n"
-    assert read(BODY + net) == {"Block", "Net"}
+    assert read(BODY + net) == {"Net"}
+    assert read_on_demand(BODY + net) == {"Block"}
+
+
+def test_code_that_nothing_depends_on_is_not_read_on_demand() -> None:
+    assert read_on_demand(BODY) == set()
 
 
 @pytest.mark.parametrize(

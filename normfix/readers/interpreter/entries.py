@@ -47,15 +47,15 @@ _SETTING = (
 def read_class(cls: Class, memo: Memo, given: Mapping[str, object] | None = None) -> LayerGraph:
     """The graph of one class: its layers, and the calls of its forward and its other methods.
 
-    Parameters of its constructor are unknown, but for those whose values are `given`. The graph is empty where
-    `memo.brief` lets the class be left after its constructor, and its layers tell nothing.
+    Parameters of its constructor are unknown, but for those whose values are `given`. Where none are, the graph is
+    empty if `memo.brief` lets the class be left after its constructor, and its layers tell nothing.
     """
     graph = LayerGraph(cls.node.name, under=lambda given: read_class(cls, memo, given))
     run = Run(graph, memo)
     run.freezing, run.beside = True, cls.node in memo.naming
     try:
         owner = _construct(run, cls, given or {})
-        if cls.node in memo.brief and leaving.tells_nothing(run, owner, memo.brief[cls.node]):
+        if given is None and cls.node in memo.brief and leaving.tells_nothing(run, owner, memo.brief[cls.node]):
             return LayerGraph(cls.node.name)
         _call(run, owner)
         _call_escaped(run)

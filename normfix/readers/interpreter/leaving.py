@@ -3,34 +3,100 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from normfix import norms
-from normfix.graph import Layer, Unknown
+from normfix.graph import Argument, Layer, Unknown
 from normfix.readers.interpreter import attributes
+from normfix.readers.interpreter.joining import children, flat
+from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.values import Instance
+from normfix.readers.interpreter.values import (
+    Choice,
+    Class,
+    Container,
+    Dotted,
+    Function,
+    Instance,
+    Items,
+    Partial,
+    Table,
+    Value,
+)
+from normfix.readers.siblings import FOREIGN
 from normfix.script import FUNCTIONS
+from normfix.vocabulary import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS
+
+_WIDTHS = ("normalized_shape", "num_channels", "normalization_shape")
+"""What the width of a layer norm is called."""
+_KNOWN = FOREIGN | {"builtins", "math"}
+"""Packages of which is known what makes a norm."""
+_CONVOLUTIONS = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
 
 
 def tells_nothing(run: Run, owner: Instance, fed: bool) -> bool:
-    """Is every norm here a layer norm of unknown width, with an eps of the usual kind, and used.
+    """Is every norm here a layer norm of unknown width, with an eps of the usual kind, used, and fed by nothing.
 
-    `fed` tells that something may feed them that matters whatever their width.
+    What is fed matters behind a convolution whose channels are written as its width is, and behind a layer whose
+    weight is reparametrized; `fed` tells that code behind the constructor may make such.
     """
     found = [layer for layer in run.graph.layers if layer.kind in norms.NORMS]
     if any(layer.kind not in norms.LAYER or _says_something(layer) for layer in found):
         return False
-    return not (found and fed) and all(_is_used(run, owner, layer) for layer in found)
+    if found and (fed or any(_may_matter_before(layer, found) for layer in run.graph.layers)):
+        return False
+    return not _keeps_classes(owner) and all(_is_used(run, owner, layer) for layer in found)
 
 
 def _says_something(layer: Layer) -> bool:
-    width, eps = layer.arguments.get("normalized_shape"), layer.arguments.get("eps")
-    if width is not None and not isinstance(width.value, Unknown):
+    width, eps = _width(layer), layer.arguments.get("eps")
+    if width is not None and (not isinstance(width.value, Unknown) or width.text.startswith(("(", "["))):
         return True
     if eps is None or (eps.position is None and isinstance(eps.value, Unknown)):
         return False
     usual = isinstance(eps.value, float) and norms.HALF_EPS <= eps.value <= norms.UNUSUAL_EPS
     return eps.position is not None or not usual
+
+
+def _width(norm: Layer) -> Argument | None:
+    return next((norm.arguments[name] for name in _WIDTHS if name in norm.arguments), None)
+
+
+def _may_matter_before(layer: Layer, found: Sequence[Layer]) -> bool:
+    """Is there a rule about this layer and a layer norm behind it, whose width is not known."""
+    if layer.kind not in _CONVOLUTIONS:
+        return "spectral_norm" in layer.wrappers
+    channels = layer.arguments.get("out_channels")
+    widths = {_written(_width(norm)) for norm in found}
+    return "spectral_norm" in layer.wrappers or (channels is not None and _written(channels) in widths)
+
+
+def _written(argument: Argument | None) -> str:
+    return "".join(argument.text.split()) if argument is not None else ""
+
+
+def _keeps_classes(owner: Instance) -> bool:
+    """Does an attribute hold something that makes layers once it is called, or that may."""
+    stack: list[Value] = [owner]
+    seen: set[int] = set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, (Class, Function, Partial)) or (isinstance(one, Dotted) and _may_make(one.name)):
+            return True
+        if isinstance(one, Instance):
+            stack += one.content.values()
+        elif isinstance(one, (Items, Table, Choice)):
+            stack += children(one)
+        elif isinstance(one, Container):
+            stack += flat(one.items.content)
+    return False
+
+
+def _may_make(name: str) -> bool:
+    return constructed(name) is not None or name.partition(".")[0] not in _KNOWN
 
 
 def _is_used(run: Run, owner: Instance, layer: Layer) -> bool:
