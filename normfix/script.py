@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from operator import attrgetter
 
 from normfix.graph import LayerGraph, Origin, Site
 from normfix.records import dataclass, field
@@ -175,7 +177,6 @@ class Script:
     """The script in which a file beside this one defines a dotted name, as `resolve` gives it, and its name there."""
     text_beside: Callable[[str], str | None] = field(default=lambda name: None)
     """The text of that script, which need not be parsed for it."""
-    _lines: list[str] | None = field(default=None, repr=False)
     _near: Parents = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -222,6 +223,25 @@ class Script:
         nodes = self.statements if issubclass(kind, ast.stmt) else self._index[0]
         return nodes.get(kind, [])  # type: ignore[return-value]  # the index is keyed by the type itself
 
+    def within(self, kind: type[N], outer: Function | ast.Module) -> Sequence[N]:
+        """The statements of exactly this type that stand in a function, as their lines tell."""
+        nodes, line = self.of_type(kind), attrgetter("lineno")
+        if isinstance(outer, ast.Module):
+            return nodes
+        last = outer.end_lineno or outer.lineno
+        return nodes[bisect_left(nodes, outer.lineno, key=line) : bisect_right(nodes, last, key=line)]
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text, as the parser counts them."""
+        return lines_of(self.text)
+
+    def text_of(self, outer: Function | ast.Module) -> str:
+        """The lines that a function stands on, without those of its decorators."""
+        if isinstance(outer, ast.Module):
+            return self.text
+        return "\n".join(self.lines[outer.lineno - 1 : outer.end_lineno])
+
     def resolve(self, node: ast.AST | None) -> str:
         """The dotted name that an expression stands for, through imports: "torch.nn.functional.relu".
 
@@ -243,10 +263,8 @@ class Script:
         """The node as written, comments and line breaks included."""
         if getattr(node, "end_lineno", None) is None:
             return ast.unparse(node)
-        if self._lines is None:  # ast.get_source_segment would split the text at every call
-            self._lines = lines_of(self.text)
         first, last = node.lineno - 1, node.end_lineno - 1  # type: ignore[attr-defined]  # it has a span
-        lines = [line.encode() for line in self._lines[first : last + 1]]
+        lines = [line.encode() for line in self.lines[first : last + 1]]
         lines[-1] = lines[-1][: node.end_col_offset]  # type: ignore[attr-defined]
         lines[0] = lines[0][node.col_offset :]  # type: ignore[attr-defined]
         return b"\n".join(lines).decode()

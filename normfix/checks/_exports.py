@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from normfix.checks._spelled import called
 from normfix.graph import Undecided
-from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import Script, walk
 from normfix.usage.flow import aliases, callee
@@ -24,7 +23,7 @@ EXPORTERS = {
 EXPORTING = (
     "torch",
     "onnx|jit|torch.export|import export",
-    pattern(called(*{name.rpartition(".")[2]: None for name in EXPORTERS})),
+    called(*{name.rpartition(".")[2]: None for name in EXPORTERS}),
 )
 """What stands in every file that holds one."""
 

@@ -16,7 +16,7 @@ from normfix.usage.steps import Loop, Scope, dotted, loops, scope_of, scopes, sw
 FEEDING = (
     "DataLoader",
     "utils",
-    pattern(called("DataLoader")),
+    called("DataLoader"),
     pattern(r"backward|fit(?<!\wfit)\b|create_supervised_trainer|Trainer|training_step"),
 )
 """What stands in every file that builds a loader and trains."""

@@ -5,6 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from normfix.lazy import pattern
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
 _FUNCTION = pattern(r"def[ \t]+(\w+)")
 _HELPER = pattern(r"self\.(\w+)[ \t]*\(")
 _DEEPEST = 200
@@ -26,10 +30,10 @@ def may_define_module(text: str) -> bool:
     )
 
 
-def called(*names: str) -> str:
-    """A pattern of the calls of functions of these names, and of what gives such a function another name."""
-    call = "|".join(rf"{name}(?<!\w{name})(?<!def {name})(?:[ \t]*\(|[ \t]+as\b)" for name in names)
-    return rf"{call}|=[ \t]*[\w.]*(?:{'|'.join(names)})[ \t]*[\r\n#;]"
+def called(*names: str) -> "tuple[re.Pattern[str], ...]":
+    """Patterns of the calls of functions of these names, and of what gives such a function another name."""
+    calls = (rf"{name}(?<!\w{name})(?<!def {name})(?:[ \t]*\(|[ \t]+as\b)" for name in names)
+    return (*map(pattern, calls), pattern(rf"=[ \t]*[\w.]*(?:{'|'.join(names)})[ \t]*[\r\n#;]"))
 
 
 def heads(text: str) -> list[tuple[int, int, str]]:

@@ -20,11 +20,11 @@ from normfix.usage.flow import effects
 from normfix.usage.networks import is_unit_test
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
-WEIGHTS = pattern(
-    r"\.load_state_dict(?<!super\(\)\.load_state_dict)\s*\("
-    r"|set_grad_enabled\s*\(\s*(?:\w+\s*=\s*)?[FN0'\"]"
-    r"|(?:pretrained|weights)(?<!\wpretrained)(?<!\wweights)\s*=(?!=)"
-    r"|(?:net|inception_v|vgg|resnext)\w*\(\s*True\b"
+WEIGHTS = (
+    pattern(r"\.load_state_dict(?<!super\(\)\.load_state_dict)\s*\("),
+    pattern(r"set_grad_enabled\s*\(\s*(?:\w+\s*=\s*)?[FN0'\"]"),
+    *(pattern(rf"{name}(?<!\w{name})\s*=(?!=)") for name in ("pretrained", "weights")),
+    *(pattern(rf"{name}\w*\(\s*True\b") for name in ("net", "inception_v", "vgg", "resnext")),
 )
 """What a model that is evaluated for sure is given, or has switched off."""
 

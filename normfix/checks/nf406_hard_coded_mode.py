@@ -7,7 +7,6 @@ from normfix.checks._spelled import called
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
-from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.networks import argument, is_torch_class
 from normfix.usage.steps import calls_of, dotted
@@ -16,7 +15,7 @@ RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE)
 FROZEN = ("frozen", "freeze", "fixed", "eval", "infer", "fold", "fuse")
 """Parts of names of classes that never use batch statistics, on purpose."""
 
-CALLED = pattern(called("batch_norm"))
+CALLED = called("batch_norm")
 
 
 @on_script(RULE, words=("batch_norm", CALLED))

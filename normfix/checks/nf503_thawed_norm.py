@@ -18,7 +18,12 @@ RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"
 SECOND = pattern(r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg")
 """Names of networks that are frozen beside the one that is trained, or that take turns with it."""
-SETS = pattern(r"\.\s*requires_grad(?:_|\s*=[^=])|[\"']requires_grad[\"']\s*,")
+SETS = (
+    pattern(r"requires_grad(?<=\.requires_grad)(?:_|\s*=[^=])"),
+    pattern(r"\.\s+requires_grad(?:_|\s*=[^=])"),
+    pattern(r"requires_grad(?<=[\"']requires_grad)[\"']\s*,"),
+)
+LISTED = pattern(r"requires_grad(?:_\s*\(|[\"'])[^()]*\)(?:[\s\\)]|#[^\n]*\n)*for\b")
 HEADS = frozenset("fc head heads classifier last_linear linear output out logits decoder projection proj".split())
 """Parts of a network behind its last batch norm, by the names that their parameters begin with."""
 THAWS, FREEZES = pattern("requires_grad_"), pattern(r"requires_grad_\s*\(\s*(?:\w+\s*=\s*)?False")
@@ -81,7 +86,7 @@ def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr
         name = _network_of_loop(loop)
         if name and any(_sets(one, value) for statement in loop.body for one in _for_all_but_heads(statement)):
             yield loop, _whole(script, loop, name) if value else _network_of_child(script, loop, name)
-    for listed in script.of_type(ast.ListComp):
+    for listed in script.of_type(ast.ListComp) if LISTED.search(script.text) else ():
         first, *others = listed.generators
         name = _network_of_loop(first)
         if name and not others and not first.ifs and _sets_one(listed.elt, value):

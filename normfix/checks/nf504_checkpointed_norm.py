@@ -23,7 +23,7 @@ RULE = Rule("NF504", "checkpointed-norm", Severity.WARNING, readers=SOURCE | LIV
 CHECKPOINT = "torch.utils.checkpoint."
 SPELLED_OUT = pattern(r"checkpoint(?:[\s\\]|#[^\n]*\n)*\.(?:[\s\\]|#[^\n]*\n)*checkpoint")
 """`checkpoint.checkpoint`, through a package that holds it."""
-CALLED = pattern(called("checkpoint", "checkpoint_sequential"))
+CALLED = called("checkpoint", "checkpoint_sequential")
 """More than the import of a module, which is all that many files do with it."""
 AWARE = pattern(r"momentum.*sqrt|-\s*(?:\w+\.)?sqrt|FrozenBatchNorm|momentum=None|patch_batchnorm|BatchNormAux")
 """Words of code that makes up for the second update, or does not have it."""

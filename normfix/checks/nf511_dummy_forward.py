@@ -1,13 +1,14 @@
 """NF511 dummy-forward: a probe with made-up input, in training mode, moves the running statistics."""
 
 import ast
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
 from normfix.checks._probes import MADE_UP, SHORT, made_up, may_probe
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
-from normfix.script import NEWLINES, Function, Script, walk
+from normfix.script import Function, Script, walk
 from normfix.usage.flow import callee, callers
 from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import Scope, dotted, position, scope_of, scopes, subject, switch
@@ -31,25 +32,27 @@ def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
 def _scopes_with_makers(script: Script) -> Iterator[Scope]:
     """The scopes that make up a tensor; bodies without one of the words are not looked through."""
     renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
-    lines = _lines_with_makers(script.text)
+    lines = _lines_with_makers("\n".join(script.lines) if "\r" in script.text else script.text)
     for scope in scopes(script).values():
         node = scope.node
-        spoken = renamed or isinstance(node, ast.Module) or any(_spans(node, line) for line in lines)
+        spoken = renamed or isinstance(node, ast.Module) or _spans(node, lines)
         if spoken and any(script.resolve(call.func) in MAKERS for call in scope.calls):
             yield scope
 
 
-def _lines_with_makers(text: str) -> set[int]:
-    found: set[int] = set()
+def _lines_with_makers(text: str) -> list[int]:
+    found: list[int] = []
     line, last = 1, 0
     for place in sorted(made_up(text)):
-        line, last = line + len(NEWLINES.findall(text, last, place)), place
-        found.add(line)
+        line, last = line + text.count("\n", last, place), place
+        found.append(line)
     return found
 
 
-def _spans(node: Function, line: int) -> bool:
-    return node.lineno <= line <= (node.end_lineno or line)
+def _spans(node: Function, lines: list[int]) -> bool:
+    """Does it stand on one of these lines, which are in order."""
+    following = bisect_left(lines, node.lineno)
+    return following < len(lines) and lines[following] <= (node.end_lineno or node.lineno)
 
 
 def _problem(script: Script, call: ast.Call, network: str) -> Problem:

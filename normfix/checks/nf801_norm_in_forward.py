@@ -1,7 +1,8 @@
 """NF801 norm-in-forward: a norm (or a dropout) that is made anew in every forward pass."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 from normfix import norms, vocabulary
 from normfix.checks._spelled import may_define_module, run_in
@@ -15,6 +16,8 @@ from normfix.usage.steps import FLUENT, dotted
 
 RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
+PARTS = ("Norm", "Dropout")
+"""A part of the name of each."""
 BUILT = pattern(r"(?:Norm|Dropout)(?:[123]d)?\s*\(")
 RENAMED = pattern(
     r"(?:Norm|Dropout)(?:[123]d)?[ \t]+as\b|(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"
@@ -28,19 +31,30 @@ def _may_build(text: str) -> bool:
     return run_in(text, (one.start() for one in BUILT.finditer(text)), METHODS) or bool(RENAMED.search(text))
 
 
-@on_node(RULE, ast.ClassDef, words=("Norm|Dropout", "|".join(METHODS), may_define_module, _may_build))
+@on_node(RULE, ast.ClassDef, words=("|".join(PARTS), "|".join(METHODS), may_define_module, _may_build))
 def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Undecided]:
     """Norm constructors in the forward pass of a module class, unless they are built once and kept."""
     script = facts.script
     if script is None:
         return
-    passes = _calls([one for one in node.body if isinstance(one, FUNCTIONS) and one.name in METHODS])
+    words = _words(script)
+    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"]
+    if not any(word in script.text_of(one) for one in methods for word in words):
+        return
+    passes = _calls([one for one in methods if one.name in METHODS])
     built = [one for one in passes if layer_kind(script, one) in KINDS and _in_forward(script, one)]
     for call in [*built, *_built_in_helpers(script, node, passes)]:
         try:
             yield from _judged(script, call, layer_kind(script, call))
         except Undecided as undecided:
             yield undecided
+
+
+@lru_cache(maxsize=1)
+def _words(script: Script) -> Collection[str]:
+    """What stands in all code that builds one: a part of its name, or what else it is imported as."""
+    renamed = [name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in KINDS]
+    return (*PARTS, *(name for name in renamed if not any(part in name for part in PARTS)))
 
 
 def _calls(methods: Sequence[Function]) -> list[ast.Call]:

@@ -1,7 +1,8 @@
 """NF802 norm-in-plain-list: layers kept in a Python list or dict, which the module does not know of."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import lru_cache
 
 from normfix import norms, vocabulary
 from normfix.checks._contained import may_contain_layers
@@ -17,7 +18,13 @@ STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embeddin
 REGISTRARS = frozenset(
     "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
 )
-_DISPLAYS = (ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.BinOp)
+_DISPLAYS = (ast.List, ast.Dict, ast.ListComp, ast.DictComp)
+_JOINS = (ast.Add, ast.Mult, ast.BitOr)
+"""What makes one container of two, or of one several times."""
+_ADDING = ("append", "insert", "setdefault")
+_JOINING = ("extend", "update")
+_NAMES = (ast.Name, ast.Tuple)
+"""Values that may be containers built elsewhere."""
 _BUILDERS = ("dict", "list", "OrderedDict")
 """Functions that build a plain container."""
 
@@ -26,41 +33,36 @@ _BUILDERS = ("dict", "list", "OrderedDict")
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script
-    if script is None or not _stores_any(node):
+    if script is None or _storing(script).isdisjoint(node.body) or not is_torch_class(script, node):
         return
     methods = [scopes(script)[one] for one in node.body if isinstance(one, FUNCTIONS)]
-    stored = [(scope, name, value) for scope in methods for name, value in _stored(scope)]
-    if not stored or not is_torch_class(script, node) or _registers_itself(methods):
+    storing = [scope for scope in methods if scope.node in _storing(script)]
+    stored = [(scope, name, value) for scope in storing for name, value in _stored(scope)]
+    if not any(_layer_in(script, methods, *one) for one in stored) or _registers_itself(methods):
         return
-    registered = _registered(methods)
+    registered = _registered(script, methods)
     for scope, name, value in stored:
         layer = _layer_in(script, methods, scope, name, value, registered) if name not in registered else ""
         if layer:
             yield _problem(script, name, layer, value)
 
 
-def _stores_any(node: ast.ClassDef) -> bool:
-    """Does any statement of a method, at whatever depth, put a container or a name on `self`."""
-    todo = [one for method in node.body if isinstance(method, FUNCTIONS) for one in method.body]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, (ast.Assign, ast.AnnAssign)):
-            if not isinstance(one.value, ast.Name) and not _is_plain(one.value):
-                continue
-            targets = one.targets if isinstance(one, ast.Assign) else [one.target]
-            if any(isinstance(target, ast.Attribute) and dotted(target.value) == "self" for target in targets) and (
-                not isinstance(one.value, ast.Name) or one.value.id not in _parameters(node)
-            ):
-                return True
-        elif not isinstance(one, (ast.Expr, ast.Return)):
-            todo += [inner for name in ("body", "orelse", "finalbody") for inner in getattr(one, name, ())]
-    return False
-
-
-def _parameters(node: ast.ClassDef) -> set[str]:
-    """Names of the parameters of its methods: what they hold is not written here."""
-    methods = [one for one in node.body if isinstance(one, FUNCTIONS)]
-    return {one.arg for method in methods for one in (*method.args.args, *method.args.kwonlyargs)}
+@lru_cache(maxsize=1)
+def _storing(script: Script) -> frozenset[ast.AST]:
+    """The functions of a file that put a container on `self`, or a name that may stand for one."""
+    statements: list[ast.Assign | ast.AnnAssign] = [*script.of_type(ast.Assign), *script.of_type(ast.AnnAssign)]
+    found = [one for one in statements if isinstance(one.value, _NAMES) or _is_plain(one.value)]
+    containers = {
+        part.id
+        for one in found
+        for target in ([] if isinstance(one.value, ast.Name) else _targets(one))
+        for part in walk(target)
+        if isinstance(part, ast.Name)
+    }
+    stored = [one for one in found if any(dotted(target).startswith("self.") for target in _targets(one))]
+    if ":=" not in script.text:
+        stored = [one for one in stored if not isinstance(one.value, ast.Name) or one.value.id in containers]
+    return frozenset(function for one in stored for function in script.ancestors(one, FUNCTIONS))
 
 
 def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
@@ -76,8 +78,9 @@ def _stored(scope: Scope) -> Iterator[tuple[str, ast.expr]]:
 def _is_plain(value: ast.expr | None) -> bool:
     """Is this a list or dict, written out or built by a call of Python's own."""
     if isinstance(value, ast.Call):
-        return dotted(value.func).rpartition(".")[2] in _BUILDERS
-    return isinstance(value, _DISPLAYS)
+        last = getattr(value.func, "attr", None) or getattr(value.func, "id", None)
+        return last in _BUILDERS and dotted(value.func) != ""
+    return isinstance(value, _DISPLAYS) or (isinstance(value, ast.BinOp) and isinstance(value.op, _JOINS))
 
 
 def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
@@ -99,7 +102,12 @@ def _problem(script: Script, name: str, layer: str, value: ast.expr) -> Problem:
 
 
 def _layer_in(
-    script: Script, methods: list[Scope], scope: Scope, name: str, value: ast.expr | None, registered: set[str]
+    script: Script,
+    methods: list[Scope],
+    scope: Scope,
+    name: str,
+    value: ast.expr | None,
+    registered: Collection[str] = (),
 ) -> str:
     """A layer with state that the container holds: written in it, or put into it in any method."""
     if isinstance(value, ast.Name) and value.id not in registered:
@@ -107,7 +115,7 @@ def _layer_in(
         return _layer_in(script, [scope], scope, value.id, local, registered) if _is_plain(local) else ""
     if value is None or not _is_plain(value):
         return ""
-    elements, more = list(_elements(value)), [one for method in methods for one in _put_into(name, method)]
+    elements, more = list(_elements(value)), [one for method in methods for one in _put_into(script, name, method)]
     # One object hidden in a list of its own is a known way to keep it out of the state dict.
     hidden = isinstance(value, ast.List) and len(elements) == 1 and not more
     if hidden and layer_kind(script, elements[0]) not in norms.NORMS:
@@ -116,20 +124,20 @@ def _layer_in(
     return next((layer for one in elements if (layer := _layer(script, one))), "")
 
 
-def _put_into(name: str, method: Scope) -> Iterator[ast.expr]:
+def _put_into(script: Script, name: str, method: Scope) -> Iterator[ast.expr]:
     """What a method puts into a container: `append`, `insert`, `extend`, `update`, `+=`, or under a key."""
-    for call in method.calls:
+    text = script.text_of(method.node)
+    for call in method.calls if any(one in text for one in (*_ADDING, *_JOINING)) else ():
         if isinstance(call.func, ast.Attribute) and dotted(call.func.value) == name:
-            if call.func.attr in ("append", "insert", "setdefault"):
+            if call.func.attr in _ADDING:
                 yield from call.args[-1:]
-            elif call.func.attr in ("extend", "update"):
+            elif call.func.attr in _JOINING:
                 yield from (inner for one in call.args if _is_plain(one) for inner in _elements(one))
-    for node in walk(method.node):
-        if isinstance(node, ast.AugAssign) and dotted(node.target) == name:
-            yield from _elements(node.value)
-        elif isinstance(node, ast.Assign) and any(
-            isinstance(one, ast.Subscript) and dotted(one.value) == name for one in node.targets
-        ):
+    for more in script.within(ast.AugAssign, method.node):
+        if dotted(more.target) == name:
+            yield from _elements(more.value)
+    for node in script.within(ast.Assign, method.node):
+        if any(isinstance(one, ast.Subscript) and dotted(one.value) == name for one in node.targets):
             yield node.value
 
 
@@ -164,27 +172,27 @@ def _layer(script: Script, value: ast.expr) -> str:
     return name if own is not None and is_torch_class(script, own) and contents(script, value).sensitive else ""
 
 
-def _registered(methods: list[Scope]) -> set[str]:
+def _registered(script: Script, methods: list[Scope]) -> set[str]:
     """Names that are handed to something that registers modules: `ModuleList(self.x)`, `Sequential(*layers)`."""
     found: set[str] = set()
     for call in (one for method in methods for one in method.calls):
         if dotted(call.func).rpartition(".")[2] in REGISTRARS or "super()" in ast.unparse(call.func):
             found |= {dotted(part) for one in (*call.args, *call.keywords) for part in walk(one)}
-    return found | {name for method in methods for name in _taken_apart(method)}
+    return found | {name for method in methods for name in _taken_apart(script, method)}
 
 
-def _taken_apart(method: Scope) -> Iterator[str]:
+def _taken_apart(script: Script, method: Scope) -> Iterator[str]:
     """Containers whose parts are attributes too: `self.first = self.convs[0]`, `self.a, self.b = pair`."""
-    for one in walk(method.node):
-        if isinstance(one, ast.Assign) and any(dotted(part).startswith("self.") for part in _targets(one)):
+    for one in script.within(ast.Assign, method.node):
+        if any(dotted(part).startswith("self.") for part in _targets(one)):
             if isinstance(one.value, ast.Subscript):
                 yield dotted(one.value.value)
             elif isinstance(one.targets[0], ast.Tuple):
                 yield dotted(one.value)
 
 
-def _targets(assign: ast.Assign) -> Iterator[ast.expr]:
-    for target in assign.targets:
+def _targets(statement: ast.Assign | ast.AnnAssign) -> Iterator[ast.expr]:
+    for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
         yield from target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
 
 

@@ -5,7 +5,6 @@ is the one of torch times sqrt((n - 1) / n).
 """
 
 import ast
-import re
 from collections.abc import Iterator
 
 from normfix.checks._definitions import problems
@@ -26,7 +25,7 @@ LEARNT = frozenset({"weight", "bias", "gamma", "beta", "scale", "gain", "alpha",
 HELP = "Use the norm of torch; old weights carry over when the scale is multiplied by sqrt((n - 1) / n)"
 
 
-@on_node(RULE, ast.ClassDef, words=(".std|.var", pattern(r"class[\s\\]+\w*norm", re.IGNORECASE)))
+@on_node(RULE, ast.ClassDef, words=(".std|.var", pattern(r"class[\s\\]+\w*[nN][oO][rR][mM]")))
 def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
     script = facts.script

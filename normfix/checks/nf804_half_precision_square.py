@@ -22,7 +22,7 @@ NAMES = pattern(r"rms_?norm|layer_?norm", re.IGNORECASE)
 UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "fp32")
 
 
-CLASS = pattern(r"class[\s\\]+\w*norm(?!al)", re.IGNORECASE)
+CLASS = pattern(r"class[\s\\]+\w*[nN][oO][rR][mM](?![aA][lL])")
 ROOT = pattern(r"\br?sqrt\(|\*\* ?\(?-?0\.5")
 LAST = pattern(r"mean\((?:[^()]*, )?(?:dim=)?(?:-1|[(\[]-1,?[)\]])[,)]")
 """A class called otherwise is one of these where it takes the root of a mean over the last axis."""

@@ -15,7 +15,7 @@ from normfix.usage.steps import dotted
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
 NAMES = ("norm_layer", "norm", "normalization", "norm_type")
 KINDS = "|".join(sorted(kind for kind in norms.NORMS if kind.isidentifier() and kind[0].isupper()))
-PARAMETER = pattern(rf"[(,\s](?:{'|'.join(NAMES)})\s*[:=,)]")
+PARAMETER = pattern(r"norm(?<=[(,\s]norm)(?:_layer|alization|_type)?\s*[:=,)]")
 
 
 @on_node(RULE, ast.ClassDef, words=("|".join(NAMES), KINDS, PARAMETER, may_define_module))
