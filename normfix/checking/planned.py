@@ -9,7 +9,9 @@ batch-size = 8
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from multiprocessing.connection import Connection
@@ -160,5 +162,7 @@ def look(model: Model, selection: Selection) -> tuple[Report, Sequence[LayerGrap
         return check_graphs(graphs, facts, checks), graphs
     from normfix.readers.model import capture
 
-    captured = capture(load(model.target, model.kwargs), inputs or None)
+    # What the code of the model prints must not get into the report.
+    with redirect_stdout(sys.stderr):
+        captured = capture(load(model.target, model.kwargs), inputs or None)
     return check_captured(captured, facts, checks), [captured.graph]

@@ -29,7 +29,8 @@ def add_parser(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from normfix.checking.inspection import rows
 
-    graphs, folding = _read(arguments)
+    with targets.printing_aside():
+        graphs, folding = _read(arguments)
     found = [row for graph in graphs for row in rows(graph, folding)]
     notes = [f"{graph.name}: {graph.open.reason}" for graph in graphs if graph.open is not None]
     if arguments.output_format == "json":

@@ -42,9 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
         if Path(arguments.output).suffix not in (".pt", ".safetensors"):
             raise UsageError(f"cannot write `{arguments.output}`: a checkpoint is .pt or .safetensors")
         saving.require_suffix(arguments.output)
-    like = load(arguments.like, targets.parse_kwargs(arguments.kwargs))
-    state, rest = checkpoints.read_with_rest(arguments.checkpoint, like.state_dict())
-    done = migrate(state, like, parse_inputs(arguments.input))
+    with targets.printing_aside():
+        like = load(arguments.like, targets.parse_kwargs(arguments.kwargs))
+        state, rest = checkpoints.read_with_rest(arguments.checkpoint, like.state_dict())
+        done = migrate(state, like, parse_inputs(arguments.input))
     if arguments.output and not arguments.dry_run:
         saving.save_state(done.state, arguments.output)
     if arguments.output_format == "json":

@@ -59,22 +59,27 @@ def carry_out(arguments: argparse.Namespace, rewrite: Callable[[nn.Module, tuple
     for path in filter(None, (arguments.certificate, arguments.html)):
         require_room(path)
     inputs = parse_inputs(arguments.input)
-    model = load(arguments)
     try:
-        done = rewrite(model, inputs)
+        with targets.printing_aside():
+            model = load(arguments)
+            done = rewrite(model, inputs)
+            _write(arguments, model, inputs, done)
     except ProofFailed as failed:
         _print(arguments, {"applied": [], "refused": [], "proof": failed.proof.as_dict()}, str(failed.proof))
         pages.proven(arguments, failed.proof)
         return 1
+    _print(arguments, done.as_dict(), str(done) + _took(done) + _wrote(arguments))
+    return 0
+
+
+def _write(arguments: argparse.Namespace, model: nn.Module, inputs: tuple[Any, ...], done: Rewrite) -> None:
+    from normfix.transforms import certificate, saving
+
     if arguments.output and not arguments.dry_run:
         saving.save(done.model, arguments.output, inputs, {})
     if arguments.certificate and not arguments.dry_run:
-        from normfix.transforms.certificate import write
-
-        write(arguments.certificate, done, model, inputs)
+        certificate.write(arguments.certificate, done, model, inputs)
     pages.rewritten(arguments, model, inputs, done)
-    _print(arguments, done.as_dict(), str(done) + _took(done) + _wrote(arguments))
-    return 0
 
 
 def _took(done: Rewrite) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from normfix.commands import options, rewriting
+from normfix.commands import options, rewriting, targets
 from normfix.errors import UsageError
 
 KINDS = ("group", "batch", "sync_batch", "instance", "layer", "frozen_batch")
@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     from normfix.readers.target import load_batches
     from normfix.transforms.swap import swap
 
-    batches = load_batches(arguments.calibrate) if arguments.calibrate else None
+    with targets.printing_aside():
+        batches = load_batches(arguments.calibrate) if arguments.calibrate else None
     return rewriting.carry_out(
         arguments,
         lambda model, inputs: swap(

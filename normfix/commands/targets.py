@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import contextmanager, redirect_stdout
 
 from normfix.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
+
+
+@contextmanager
+def printing_aside() -> Iterator[None]:
+    """What the code of a model prints goes to stderr: standard output holds the result of the command alone."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def add_target(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

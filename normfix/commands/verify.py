@@ -41,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         require_room(arguments.html)
     inputs = parse_inputs(arguments.input)
     kwargs = targets.parse_kwargs(arguments.kwargs)
-    before, after = (_model(target, kwargs) for target in (arguments.before, arguments.after))
-    proof = verify(before, after, inputs, level=arguments.prove)
+    with targets.printing_aside():
+        before, after = (_model(target, kwargs) for target in (arguments.before, arguments.after))
+        proof = verify(before, after, inputs, level=arguments.prove)
     if arguments.output_format == "json":
         text = json.dumps({"proof": rewriting.finite(proof.as_dict())}, indent=2)
     else:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
+from torch import nn
 
 from normfix.cli import main
 
@@ -209,3 +212,49 @@ def test_arguments_that_were_left_out_are_named_in_the_account(folder, capsys):
     (folder / "functional.py").write_text(FUNCTIONAL)
     assert main(["fold", "functional.py:Net", *INPUT, "--prove", "formula"]) == 0
     assert "proven for calls that leave `raw` at the default" in capsys.readouterr().out
+
+
+LOUD = """
+import torch
+from torch import nn
+
+print("while imported")
+
+class Loud(nn.Sequential):
+    def forward(self, x):
+        print("while run")
+        return super().forward(x)
+
+def net():
+    print("while built")
+    return Loud(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+def batches():
+    print("while fed")
+    yield torch.ones(2, 3, 8, 8)
+"""
+NEW = ["loud.py:net", "--input", "2x3x8x8"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["fold", *NEW, "-o", "out.onnx", "--html", "out.html"], id="fold"),
+        pytest.param(["drop-bias", *NEW, "--prove", "formula", "-o", "out.pt2"], id="drop-bias"),
+        pytest.param(["swap", *NEW, "--to", "group"], id="swap"),
+        pytest.param(["swap", *NEW, "--to", "batch", "--calibrate", "loud.py:batches"], id="swap-with-batches"),
+        pytest.param(["verify", "loud.py:net", *NEW, "--prove", "formula"], id="verify"),
+        pytest.param(["inspect", *NEW], id="inspect"),
+        pytest.param(["check", *NEW], id="check"),
+        pytest.param(["check"], id="check-of-the-configuration"),
+        pytest.param(["migrate", "old.pt", "--like", *NEW, "-o", "new.pt"], id="migrate"),
+    ],
+)
+def test_what_a_model_prints_is_no_part_of_the_result(folder, words):
+    (folder / "loud.py").write_text(LOUD)
+    (folder / "pyproject.toml").write_text('[[tool.normfix.models]]\ntarget = "loud.py:net"\ninput = ["2x3x8x8"]\n')
+    torch.save(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).state_dict(), "old.pt")
+    command = [sys.executable, "-W", "ignore", "-m", "normfix", *words, "--output-format", "json"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert isinstance(json.loads(run.stdout), dict), run.stderr
+    assert "while built" in run.stderr
