@@ -30,6 +30,8 @@ def group_count(path: str, channels: int, elements: int | None, groups: Groups) 
         if not found:
             raise Refused(f"`{path}` matches no pattern of `groups`")
         count = found[0]
+    if not isinstance(count, int):
+        raise Refused(f"`{path}` gets {count!r} groups, which is no whole number")
     if count < 1 or channels % count:
         raise Refused(f"`{path}` has {channels} channels, which {count} groups do not divide")
     if elements is not None and channels // count * elements < 2:

@@ -64,6 +64,12 @@ def not_kept_elsewhere(flow: Flow, module: nn.Module, path: str) -> None:
         raise Refused(f"`{path}` is also kept in the plain attribute `{flow.kept[id(module)]}`")
 
 
+def gradient_hooks(model: nn.Module) -> list[str]:
+    """Parameters with hooks on their gradients, which a deep copy does not have."""
+    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return [name for name, tensor in model.named_parameters() if any(getattr(tensor, hook, None) for hook in hooks)]
+
+
 def plain_attributes(model: nn.Module) -> dict[int, str]:
     """Modules that are held outside the registered names, in lists and the like: the attribute of each, by id."""
     return {

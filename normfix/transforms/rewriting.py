@@ -31,7 +31,10 @@ _WRAPPERS = {
     "FullyShardedDataParallel": "pass the model that it wraps",
     "OptimizedModule": "pass the model that torch.compile was given",
 }
-_QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+_QUANTIZED = (
+    "torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized", "torch.ao.nn.qat",
+    "torch.ao.nn.intrinsic.qat", "torch.ao.quantization.fake_quantize",
+)  # fmt: skip
 
 
 def clone(model: nn.Module, doing: str) -> nn.Module:
@@ -46,7 +49,7 @@ def clone(model: nn.Module, doing: str) -> nn.Module:
     packed = [name for name, part in model.named_modules() if type(part).__module__.startswith(_QUANTIZED)]
     if packed:
         raise UsageError(
-            f"{doing} `{kind}`: `{packed[0]}` is quantized; rewrite the float model before it is quantized"
+            f"{doing} `{kind}`: `{packed[0]}` is quantized, or prepared for it; rewrite the float model before that"
         )
     lazy = [name for name, tensor in state_of(model).items() if is_lazy(tensor)]
     if lazy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,8 +17,8 @@ from normfix.transforms.swapping import kind_of
 def input_shapes(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None
 ) -> dict[str, tuple[int, ...]]:
-    """The shape that each norm read last, by module path; empty without inputs. Raises `UsageError` where the model
-    does not run."""
+    """The smallest shape that each norm read, by module path, () where it read several ranks; empty without inputs.
+    Raises `UsageError` where the model does not run."""
     if not args and not kwargs:
         return {}
     seen: dict[str, tuple[int, ...]] = {}
@@ -25,12 +26,19 @@ def input_shapes(
     for path, module in observed.named_modules():
         if kind_of(module) is not None:
 
-            def record(_: nn.Module, inputs: tuple[Any, ...], path: str = path) -> None:
-                if inputs and isinstance(inputs[0], Tensor):
-                    seen[path] = tuple(inputs[0].shape)
+            def record(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], path: str = path) -> None:
+                read = args[0] if args else next(iter(kwargs.values()), None)
+                if isinstance(read, Tensor):
+                    seen[path] = _smaller(seen.get(path), tuple(read.shape))
 
-            module.register_forward_pre_hook(record)
+            module.register_forward_pre_hook(record, with_kwargs=True)
     result = run(observed, args, kwargs or {})
     if result.failure:
         raise UsageError(f"running `{type(model).__name__}` on the example inputs: {result.failure}")
     return seen
+
+
+def _smaller(before: tuple[int, ...] | None, now: tuple[int, ...]) -> tuple[int, ...]:
+    if before is None:
+        return now
+    return min(before, now, key=lambda shape: prod(shape[2:])) if len(before) == len(now) else ()

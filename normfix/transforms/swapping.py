@@ -12,6 +12,8 @@ layer           batch norms                               interface only
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import nn
 
@@ -69,6 +71,8 @@ def make(old: nn.Module, path: str, target: str, shape: Shape | None, groups: Gr
     foreign = [name for name in (*old._parameters, *old._buffers) if name not in _TENSORS]
     if foreign:
         raise Refused(f"`{path}` holds `{foreign[0]}`, which has no place in another norm")
+    if shape == () and target not in ("group", "sync_batch"):
+        raise Refused(f"`{path}` reads tensors of several ranks, and no other norm takes them all")
     channels = _channels(old)
     new, what = _MAKERS[target](old, path, channels, shape, groups)
     _carry_over(old, new)
@@ -85,7 +89,7 @@ def _channels(old: nn.Module) -> int:
 
 
 def _elements(shape: Shape | None) -> int | None:
-    if shape is None:
+    if not shape:
         return None
     count = 1
     for size in shape[2:]:
@@ -138,6 +142,8 @@ def _instance(old: nn.Module, path: str, channels: int, shape: Shape | None, gro
 
 def _layer(old: nn.Module, path: str, channels: int, shape: Shape | None, groups: Groups) -> tuple[nn.Module, str]:
     _refuse_act(old, path)
+    if shape is not None and prod(shape[1:]) == 1:
+        raise Refused(f"`{path}` reads one value for each sample, which a layer norm turns into its bias")
     if shape is not None and len(shape) == 2:
         new: nn.Module = nn.LayerNorm(channels, eps=_eps(old), elementwise_affine=_affine(old))
         return new, f"became LayerNorm({channels})"

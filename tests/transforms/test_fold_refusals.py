@@ -311,6 +311,10 @@ def _quantized(model):
     return nn.Sequential(quantized.Conv2d(4, 4, 3), model[1])
 
 
+def _imitating_quantization(model):
+    return nn.Sequential(pytest.importorskip("torch.ao.quantization").FakeQuantize(), model)
+
+
 def _uncopied(model):
     model.lock = threading.Lock()
     return model
@@ -322,6 +326,7 @@ def _uncopied(model):
         pytest.param(nn.DataParallel, "model.module", id="data-parallel"),
         pytest.param(_distributed, "model.module", id="distributed-data-parallel"),
         pytest.param(_quantized, "`0` is quantized", id="quantized-module"),
+        pytest.param(_imitating_quantization, "`0` is quantized, or prepared for it", id="quantization-aware-training"),
         pytest.param(_uncopied, "cannot be copied", id="cannot-be-copied"),
         pytest.param(torch.compile, "torch.compile", id="compiled"),
         pytest.param(lambda m: torch.jit.script(m), "TorchScript", id="script-module"),

@@ -135,6 +135,71 @@ def test_every_name_of_a_shared_norm_gets_the_same_new_object():
     assert done.model.a is done.model.b and type(done.model.a) is nn.SyncBatchNorm
 
 
+def test_one_of_the_names_of_a_shared_norm_is_enough():
+    norm = BN(4)
+    model = lambda_of(lambda m, x: m.b(m.a(m.c(x))), c=conv(), a=norm, b=norm)
+    done = swap(model, "sync_batch", X, where="b", prove="none")
+    assert done.model.a is done.model.b and type(done.model.a) is nn.SyncBatchNorm
+
+
+def test_tied_weights_stay_tied():
+    model = lambda_of(lambda m, x: m.b(m.a(x).relu()), a=BN(4), b=BN(4))
+    model.b.weight = model.a.weight
+    new = swap(model, "group", X, groups=2, prove="none").model
+    assert isinstance(new.b, nn.GroupNorm) and new.a.weight is new.b.weight and new.a.bias is not new.b.bias
+
+
+def _in_a_list():
+    model = lambda_of(lambda m, x: m.listed[0](m.c(x)), c=conv(), n=BN(4))
+    model.listed = [model.n]
+    return model
+
+
+def _of_two_ranks():
+    return lambda_of(lambda m, x: m.n(x).flatten(2) + m.n(x.flatten(2)), n=nn.SyncBatchNorm(4))
+
+
+@pytest.mark.parametrize(
+    ("model", "to", "reason"),
+    [
+        pytest.param(_in_a_list(), "group", "`n` is also kept in the plain attribute `listed`", id="plain-attribute"),
+        pytest.param(_of_two_ranks(), "batch", "`n` reads tensors of several ranks", id="called-with-two-ranks"),
+        pytest.param(_of_two_ranks(), "instance", "`n` reads tensors of several ranks", id="instance-of-two-ranks"),
+        pytest.param(
+            chain(nn.AdaptiveAvgPool2d(1), conv(4, 1, 1), BN(1)), "layer", "one value for each sample", id="one-value"
+        ),
+    ],
+)
+def test_what_other_calls_would_not_bear_is_refused(model, to, reason):
+    done = swap(model, to, X, prove="formula")
+    assert done.applied == [] and reason in done.refused[0].reason
+
+
+def test_a_norm_of_several_ranks_becomes_one_of_groups():
+    done = swap(_of_two_ranks(), "group", X, groups=2, prove="formula")
+    assert done.refused == [] and done.proof.holds
+
+
+def test_hooks_on_gradients_are_told():
+    model = chain(conv(), BN(4))
+    model[1].weight.register_hook(lambda gradient: 2 * gradient)
+    done = swap(model, "sync_batch", X, prove="none")
+    assert done.notes == ["the hook on the gradient of `1.weight` stays with the given model"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        pytest.param({"where": []}, "`where` is empty", id="no-pattern"),
+        pytest.param({"groups": 2.0}, "`groups` is 2.0; expected", id="groups-no-number"),
+        pytest.param({"groups": "2"}, "`groups` is '2'; expected", id="groups-text"),
+    ],
+)
+def test_options_that_say_nothing_are_errors(options, reason):
+    with pytest.raises(UsageError, match=reason):
+        swap(chain(conv(), BN(4)), "group", X, prove="none", **options)
+
+
 def test_the_root_itself_may_be_the_norm():
     done = swap(randomise(BN(4)), "group", image().float(), prove="none")
     assert isinstance(done.model, nn.GroupNorm)
@@ -168,15 +233,81 @@ def test_group_to_batch_needs_data():
     assert "eval output will be wrong" in told.notes[0]
 
 
-def test_calibration_averages_over_samples():
-    model = chain(nn.Identity(), nn.GroupNorm(2, 4)).double()
-    data = [image(batch=2) * 3 + 1, image(batch=2)[:1]]
-    done = swap(model, "batch", data[0], calibrate=data, prove="none")
-    whole = torch.cat([batch.mean((0, 2, 3), keepdim=True).expand(len(batch), 4, 1, 1) for batch in data])
-    torch.testing.assert_close(done.model[1].running_mean, whole.mean((0, 2, 3)))
-    assert done.model[1].momentum == 0.1 and not done.model[1].training
-    with pytest.raises(UsageError, match="no batches"):
-        swap(model, "batch", data[0], calibrate=[], prove="none")
+def _calibrated(data, model=None, **options):
+    model = model or chain(nn.Identity(), nn.GroupNorm(2, 4)).double()
+    return swap(model, "batch", options.pop("inputs", SAMPLES[:2]), calibrate=data, prove="none", **options)
+
+
+SAMPLES = image(batch=11) * torch.linspace(0.5, 3, 11, dtype=torch.float64).reshape(-1, 1, 1, 1) + torch.arange(
+    11, dtype=torch.float64
+).reshape(-1, 1, 1, 1)
+
+
+def _several():
+    yield SAMPLES[:7]
+    yield [SAMPLES[7:8]]
+    yield {"input": SAMPLES[8:]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param([SAMPLES], id="one-batch"),
+        pytest.param(list(SAMPLES.split(1)), id="one-sample-each"),
+        pytest.param(list(SAMPLES.split(4)), id="a-smaller-last-one"),
+        pytest.param(
+            torch.utils.data.DataLoader(torch.utils.data.TensorDataset(SAMPLES), 3), id="data-loader-of-tuples"
+        ),
+        pytest.param(torch.utils.data.DataLoader(SAMPLES, 5, shuffle=True), id="shuffled-data-loader"),
+        pytest.param([SAMPLES[:0], SAMPLES[:5], SAMPLES[5:]], id="an-empty-one"),
+    ],
+)
+def test_calibration_is_that_of_all_samples_however_they_are_cut(data):
+    done = _calibrated(data)
+    assert done.model[1].momentum == 0.1 and not done.model[1].training and done.notes == []
+    torch.testing.assert_close(done.model[1].running_mean, SAMPLES.mean((0, 2, 3)), rtol=0, atol=1e-12)
+    torch.testing.assert_close(done.model[1].running_var, SAMPLES.var((0, 2, 3)), rtol=1e-12, atol=0)
+
+
+def test_batches_may_come_in_any_form():
+    model = randomise(nn.GroupNorm(2, 4)).double()
+    done = _calibrated(_several(), model)
+    torch.testing.assert_close(done.model.running_var, SAMPLES.var((0, 2, 3)), rtol=1e-12, atol=0)
+
+
+def test_every_call_of_a_shared_norm_counts():
+    model = lambda_of(lambda m, x: m.n(input=x)[:2] + m.n(3 * x[:2] + 1), n=nn.GroupNorm(2, 4)).double()
+    read = torch.cat([SAMPLES, 3 * SAMPLES[:2] + 1])
+    done = _calibrated([SAMPLES], model)
+    torch.testing.assert_close(done.model.n.running_mean, read.mean((0, 2, 3)))
+    torch.testing.assert_close(done.model.n.running_var, read.var((0, 2, 3)))
+
+
+def test_a_norm_that_no_batch_reaches_is_named():
+    model = lambda_of(lambda m, x, far=False: m.b(x) if far else m.a(x), a=nn.GroupNorm(2, 4), b=nn.GroupNorm(2, 4))
+    done = _calibrated([SAMPLES], model.double(), inputs=(SAMPLES[:2], True), where="b")
+    assert done.notes == ["eval output will be wrong: no batch reached `b`, which holds the statistics of a new layer"]
+
+
+def _broken():
+    yield SAMPLES
+    raise OSError("the disk is gone")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param([], "there are no batches", id="none"),
+        pytest.param(iter(()), "there are no batches", id="ends-at-once"),
+        pytest.param(_broken(), r"batch 2 cannot be read \(OSError: the disk is gone\)", id="raises"),
+        pytest.param(3, "batch 1 cannot be read .*not iterable", id="not-iterable"),
+        pytest.param([SAMPLES, SAMPLES / 0], "the mean of what `1` reads is not finite", id="not-finite"),
+        pytest.param(["text"], "the model does not take batch 1", id="no-tensor"),
+    ],
+)
+def test_batches_that_give_no_statistics_say_why(data, reason):
+    with pytest.raises(UsageError, match=f"calibrating: {reason}"):
+        _calibrated(data)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +320,6 @@ def test_calibration_averages_over_samples():
 def test_a_batch_that_the_model_does_not_take_is_named(batch):
     with pytest.raises(UsageError, match="calibrating: the model does not take batch 2"):
         swap(chain(conv(), nn.GroupNorm(2, 4)), "batch", X, calibrate=[X, batch], prove="none")
-
-
-def test_an_empty_batch_counts_for_nothing():
-    model = chain(conv(), nn.GroupNorm(2, 4))
-    found = [swap(model, "batch", X, calibrate=data, prove="none") for data in ([X], [X[:0], X, X[:0]])]
-    torch.testing.assert_close(found[0].model[1].running_var, found[1].model[1].running_var)
 
 
 @pytest.mark.parametrize(
@@ -290,6 +415,7 @@ def _with_a_buffer_of_its_own():
         pytest.param(BN(4), "group", {"groups": {"other": 2}}, "matches no pattern", id="groups-by-name-forget-it"),
         pytest.param(BN(4), "group", {"groups": {"*": 3}}, "do not divide", id="groups-do-not-divide"),
         pytest.param(BN(4), "group", {"groups": lambda channels: 0}, "do not divide", id="no-groups"),
+        pytest.param(BN(4), "group", {"groups": lambda channels: None}, "gets None groups", id="groups-of-nothing"),
         pytest.param(nn.BatchNorm1d(36), "instance", {}, "without spatial axes", id="instance-norm-of-rows"),
         pytest.param(nn.BatchNorm1d(36), "frozen_batch", {}, "does not read images", id="frozen-norm-of-rows"),
     ],
