@@ -10,17 +10,15 @@ from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.flow import callers, effects, passed
+from normfix.usage.gradless import gradless, gradless_scopes, turns_grad_off
 from normfix.usage.steps import (
     Scope,
     dotted,
-    gradless,
-    gradless_scopes,
     position,
     scopes,
     stored,
     subject,
     switch,
-    turns_grad_off,
 )
 
 ON_PURPOSE = pattern(

@@ -11,13 +11,13 @@ from functools import lru_cache
 
 from normfix.records import dataclass, field
 from normfix.script import Function, Script, walk
+from normfix.usage.gradless import gradless
 from normfix.usage.steps import (
     WRAPPERS,
     Scope,
     Switch,
     dotted,
     functions,
-    gradless,
     position,
     scopes,
     stored,
