@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 
+from normfix import norms, vocabulary
 from normfix.lazy import pattern
 from normfix.usage.networks import LIBRARIES
 
-_LAYERS = pattern("Conv|Linear|Norm|LRN|Dropout|Embedding|LSTM|GRU|RNN|Sequential")
-"""A part of the name of each layer with state."""
+STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embedding", "LSTM", "GRU", "RNN", "Sequential"}
+"""Layers that it matters to register."""
 _SENSITIVE = pattern(
     "|".join(["BatchNorm", "[dD]ropout", "hub", *sorted({one.partition(".")[0] for one in LIBRARIES})])
 )
@@ -24,6 +25,8 @@ _GROWN = pattern(rf"\.(?:{'|'.join(_GROWING)})[ \t]*\(")
 """Methods that put more into a container."""
 _OPENED = pattern(r"=[\s\\]*(?:[\[{(]|(?:dict|list|[\w.]*OrderedDict)\()|[+*|][\s\\(]*[\[{]")
 """A value that is a container or in brackets, and a sum of containers."""
+_CONTAINER = pattern(r"[\[{]|(?:dict|list|Dict)\(")
+"""What a value in brackets holds that is a container."""
 _PARTS = pattern(
     r"#[^\n]*|'''[\s\S]*?(?:'''|\Z)|\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?"
     r"|\\\r?\n|([\[({])|([\])}])|(\n)|([^\W\d]\w*)(?=\s*\()"
@@ -43,7 +46,7 @@ def may_contain_layers(text: str) -> bool:
     """
     kept = {"self", *(name for names in _KEPT.findall(text) for name in _WORDS.findall(names))}
     called = {*_appended(text, kept), *_held(text, kept)}
-    return any(map(_LAYERS.search, called)) or bool(called and not called.isdisjoint(_other_names(text)))
+    return not called.isdisjoint(STATEFUL) or bool(called and not called.isdisjoint(_other_names(text)))
 
 
 def _other_names(text: str) -> set[str]:
@@ -76,7 +79,7 @@ def _held(text: str, kept: set[str]) -> Iterator[str]:
             continue
         if text[start] == "=" or not _is_argument(line):
             end, called = _value(text, start + 1)
-            yield from called
+            yield from called if _CONTAINER.search(text, start, end) else ()
 
 
 def _line(text: str, place: int) -> str:

@@ -14,11 +14,15 @@ from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.usage.networks import argument, is_module_class, layer_kind
 from normfix.usage.steps import FLUENT, dotted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
 RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 PARTS = ("Norm", "Dropout")
 """A part of the name of each."""
-BUILT = pattern(r"(?:Norm|Dropout)(?:[123]d)?\s*\(")
+BUILT = (pattern(r"Norm(?:[123]d)?\s*\("), pattern(r"Dropout(?:[123]d)?\s*\("))
 RENAMED = pattern(
     r"(?:Norm|Dropout)(?:[123]d)?[ \t]+as\b|(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"
 )
@@ -28,7 +32,16 @@ SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 def _may_build(text: str) -> bool:
     """Is one built in the forward pass, or in a method that it calls, or under another name of its own."""
-    return run_in(text, (one.start() for one in BUILT.finditer(text)), METHODS) or bool(RENAMED.search(text))
+    built = (one for kind in BUILT for one in kind.finditer(text) if _word(text, one) in KINDS)
+    return run_in(text, (one.start() for one in built), METHODS) or bool(RENAMED.search(text))
+
+
+def _word(text: str, found: "re.Match[str]") -> str:
+    """The whole name of what is called."""
+    start = found.start()
+    while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        start -= 1
+    return text[start : found.end()].rstrip("( \t\r\n")
 
 
 @on_node(RULE, ast.ClassDef, words=("|".join(PARTS), "|".join(METHODS), may_define_module, _may_build))

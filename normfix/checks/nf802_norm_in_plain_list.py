@@ -4,8 +4,8 @@ import ast
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 
-from normfix import norms, vocabulary
-from normfix.checks._contained import may_contain_layers
+from normfix import norms
+from normfix.checks._contained import STATEFUL, may_contain_layers
 from normfix.checks._spelled import may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
@@ -14,7 +14,6 @@ from normfix.usage.networks import classes, contents, is_torch_class, layer_kind
 from normfix.usage.steps import Scope, dotted, scopes
 
 RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)
-STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embedding", "LSTM", "GRU", "RNN", "Sequential"}
 REGISTRARS = frozenset(
     "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
 )

@@ -25,7 +25,11 @@ LEARNT = frozenset({"weight", "bias", "gamma", "beta", "scale", "gain", "alpha",
 HELP = "Use the norm of torch; old weights carry over when the scale is multiplied by sqrt((n - 1) / n)"
 
 
-@on_node(RULE, ast.ClassDef, words=(".std|.var", pattern(r"class[\s\\]+\w*[nN][oO][rR][mM]")))
+SPREADS = (pattern(r"\.std(?:_mean)?[\s\\]*\("), pattern(r"\.var(?:_mean)?[\s\\]*\("))
+CLASS = pattern(r"class[\s\\]+\w*[nN][oO][rR][mM]")
+
+
+@on_node(RULE, ast.ClassDef, words=(".std|.var", SPREADS, CLASS))
 def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
     script = facts.script

@@ -24,6 +24,7 @@ UPCASTS = ("float()", "float32", "float64", "double()", "autocast", "upcast", "f
 
 CLASS = pattern(r"class[\s\\]+\w*[nN][oO][rR][mM](?![aA][lL])")
 ROOT = pattern(r"\br?sqrt\(|\*\* ?\(?-?0\.5")
+DEDENT = pattern(r"\n(?=\S)")
 LAST = pattern(r"mean\((?:[^()]*, )?(?:dim=)?(?:-1|[(\[]-1,?[)\]])[,)]")
 """A class called otherwise is one of these where it takes the root of a mean over the last axis."""
 
@@ -33,9 +34,18 @@ def _squares_in_norm(text: str) -> bool:
     for one in CLASS.finditer(text):
         end = text.find("\nclass ", one.end())
         body = text[one.end() : end if end >= 0 else len(text)]
-        if "*" in body or "pow" in body or "square" in body:
+        if ("*" in body or "pow" in body or "square" in body) and not _upcasts(text, one.start()):
             return True
     return False
+
+
+def _upcasts(text: str, place: int) -> bool:
+    """Does the class at the top level that begins here convert what it is given, surely: not in a comment."""
+    if place and text[place - 1] not in "\r\n":
+        return False
+    end = DEDENT.search(text, place + 1)
+    lines = text[place : end.start() if end else len(text)].split("\n")
+    return any(word in line.partition("#")[0] for line in lines for word in UPCASTS)
 
 
 @on_node(RULE, ast.ClassDef, words=("*|pow|square", CLASS, _squares_in_norm, may_define_module))

@@ -26,16 +26,28 @@ _SHORT = pattern(r"(?<![A-Za-z])bn(?![a-z])|B[Nn](?![a-z])")
 
 
 def names_norm(text: str) -> bool:
-    """Does this code name a norm of a library other than in a question, or may it put such a name together."""
+    """Does this code name a norm of a library, or may it put such a name together.
+
+    In a question, a line of comment, or a text that a decorator is given, it builds none.
+    """
     if "Norm" not in text and "_norm" not in text and "LRN" not in text:
         return False
     told = ""
     for stem in (*_CLASSES, *_FUNCTIONS):
-        if stem in text and _whole(stem).search(text):
+        if stem in text and _speaks_of(stem, text):
             told = told or (_PROBE.sub("", text) if "isinstance" in text else text)
-            if told is text or _whole(stem).search(told):
+            if told is text or _speaks_of(stem, told):
                 return True
     return "Norm" in text and _PART.search(text) is not None
+
+
+def _speaks_of(stem: str, text: str) -> bool:
+    """Do these names stand in code, and not only in lines of comments or as a text that a decorator is given."""
+    for found in _whole(stem).finditer(text):
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()].lstrip()
+        if not line.startswith("#") and not (line.startswith("@") and line.endswith(("'", '"'))):
+            return True
+    return False
 
 
 def without_comments(lines: Iterable[str]) -> list[str]:
