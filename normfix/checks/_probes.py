@@ -1,14 +1,19 @@
-"""Which sources may send made-up input through a network that they construct, told from their text."""
+"""Which sources, and which scopes of them, may send made-up input through a network that they construct."""
 
+import ast
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 from normfix.checks._spelled import run_in
 from normfix.lazy import pattern
+from normfix.script import FUNCTIONS, Function, Script, walk
+from normfix.usage.steps import Scope, functions, scopes
 
-SHORT = "zeros ones rand randn empty full randint".split()
+MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint".split())
 """Functions of torch that make up a tensor."""
-MADE_UP = tuple(f"{name}{opened}" for name in SHORT for opened in ("(", " ("))
+MADE_UP = tuple(pattern(rf"{name} ?\(") for name in ("zeros", "ones", "rand(?:n|int)?", "empty", "full"))
+"""Their calls."""
 _TAKEN = pattern(
     r"(?<![\w.])(?:([\w.]+) ?\(|(\w[\w \t,=]*)(?::[^=\n]*)?=)(?:[\s\\(]|#[^\n]*\n)*(?:[\w.]*Variable ?\(\s*)?[\w.]*\Z"
 )
@@ -34,11 +39,7 @@ def may_probe(text: str) -> bool:
 
 def made_up(text: str) -> Iterator[int]:
     """Where the functions that make up tensors are called, and others whose names end as theirs do."""
-    for word in MADE_UP:
-        place = text.find(word)
-        while place >= 0:
-            yield place
-            place = text.find(word, place + 1)
+    return (found.start() for maker in MADE_UP for found in maker.finditer(text))
 
 
 def _probes(text: str) -> list[tuple[int, str]]:
@@ -72,3 +73,59 @@ def _is_used_again(text: str, name: str) -> bool:
     if ".backward(" in text or re.search(rf"return[ \t]+{name}\b", text):
         return True
     return re.search(rf"{name}(?<=[(,=\s]{name})\s*[,).]", text) is not None
+
+
+def scopes_with_makers(script: Script) -> Iterator[Scope]:
+    """The scopes that may probe with a tensor that they make up; other bodies are not looked through."""
+    renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
+    lines = _lines_with_makers("\n".join(script.lines) if "\r" in script.text else script.text)
+    outside = set(lines)
+    for function in functions(script):
+        within = lines[bisect_left(lines, function.lineno) : bisect_right(lines, function.end_lineno or 0)]
+        outside.difference_update(within)
+        if (renamed or within) and _may_probe(script, function) and _makes_up(script, scopes(script)[function]):
+            yield scopes(script)[function]
+    if (renamed or outside) and _makes_up(script, scopes(script)[script.tree]):
+        yield scopes(script)[script.tree]
+
+
+def _makes_up(script: Script, scope: Scope) -> bool:
+    return any(script.resolve(call.func) in MAKERS for call in scope.calls)
+
+
+def _lines_with_makers(text: str) -> list[int]:
+    """The numbers of the lines where something is made up, in order."""
+    found: list[int] = []
+    line, last = 1, 0
+    for place in sorted(made_up(text)):
+        line, last = line + text.count("\n", last, place), place
+        found.append(line)
+    return found
+
+
+def _may_probe(script: Script, function: Function) -> bool:
+    """May a constructor run this function, or does it call something that it builds itself, as their texts tell."""
+    owner = script.class_of(function)
+    for method in owner.body if owner is not None else ():
+        constructs = isinstance(method, FUNCTIONS) and method.name == "__init__"
+        if constructs and (method is function or f"self.{function.name}" in script.text_of(method)):  # type: ignore[arg-type]
+            return True
+    text = script.text_of(function)
+    given = [target for one in script.within(ast.Assign, function) for target in one.targets]
+    given += [one.target for one in script.within(ast.AnnAssign, function)]
+    given += [
+        item.optional_vars for one in script.within(ast.With, function) for item in one.items if item.optional_vars
+    ]
+    names = {part.id for target in given for part in walk(target) if isinstance(part, ast.Name)}
+    return ":=" in text or any(_is_called(name, text) for name in names)
+
+
+def _is_called(name: str, text: str) -> bool:
+    """Is there a call of this name in a text, not of one that ends in it or of an attribute."""
+    place = text.find(name)
+    while place >= 0:
+        after = text[place + len(name) : place + len(name) + 2].lstrip()
+        if after[:1] == "(" and not (place and (text[place - 1].isalnum() or text[place - 1] in "_.")):
+            return True
+        place = text.find(name, place + 1)
+    return False

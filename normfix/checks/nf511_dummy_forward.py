@@ -1,11 +1,10 @@
 """NF511 dummy-forward: a probe with made-up input, in training mode, moves the running statistics."""
 
 import ast
-from bisect import bisect_left
 from collections.abc import Iterator
 
 from normfix.checks._attributes import normed_attributes
-from normfix.checks._probes import MADE_UP, SHORT, made_up, may_probe
+from normfix.checks._probes import MADE_UP, MAKERS, may_probe, scopes_with_makers
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
 from normfix.script import Function, Script, walk
@@ -14,45 +13,18 @@ from normfix.usage.networks import contents, is_torch_class, is_unit_test
 from normfix.usage.steps import Scope, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)
-MAKERS = frozenset(f"torch.{name}" for name in SHORT)
 
 
-@on_script(RULE, words=("torch", "|".join(MADE_UP), may_probe))
+@on_script(RULE, words=("torch", MADE_UP, may_probe))
 def dummy_forward(script: Script, facts: Facts) -> Iterator[Problem]:
     """A forward pass with made-up input through batch norm, in a constructor or ahead of the training."""
-    if "Lazy" in script.text or is_unit_test(script) or not may_probe(script.text):
+    if "Lazy" in script.text or is_unit_test(script):
         return
-    for scope in _scopes_with_makers(script):
+    for scope in scopes_with_makers(script):
         for call in (one for one in scope.calls if one.args and _is_made_up(script, scope, one.args[0])):
             network = _probed_part(script, scope, call) or _probed_model(script, scope, call)
             if network:
                 yield _problem(script, call, network)
-
-
-def _scopes_with_makers(script: Script) -> Iterator[Scope]:
-    """The scopes that make up a tensor; bodies without one of the words are not looked through."""
-    renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
-    lines = _lines_with_makers("\n".join(script.lines) if "\r" in script.text else script.text)
-    for scope in scopes(script).values():
-        node = scope.node
-        spoken = renamed or isinstance(node, ast.Module) or _spans(node, lines)
-        if spoken and any(script.resolve(call.func) in MAKERS for call in scope.calls):
-            yield scope
-
-
-def _lines_with_makers(text: str) -> list[int]:
-    found: list[int] = []
-    line, last = 1, 0
-    for place in sorted(made_up(text)):
-        line, last = line + text.count("\n", last, place), place
-        found.append(line)
-    return found
-
-
-def _spans(node: Function, lines: list[int]) -> bool:
-    """Does it stand on one of these lines, which are in order."""
-    following = bisect_left(lines, node.lineno)
-    return following < len(lines) and lines[following] <= (node.end_lineno or node.lineno)
 
 
 def _problem(script: Script, call: ast.Call, network: str) -> Problem:
