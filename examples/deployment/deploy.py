@@ -6,6 +6,7 @@ FOLDER (`deployed`, if none is given) then holds the weights, the ONNX file, the
 """
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def restored(weights):
 
 def run(*words):
     """One normfix command. The deployment ends here if it finds something, or cannot prove what it did."""
-    print("\n$ normfix", *words)
+    print(f"\n$ {shlex.join(['normfix', *words])}")
     if code := normfix(words):
         sys.exit(code)
 
