@@ -49,7 +49,9 @@ def require_known(word: str) -> None:
     from difflib import get_close_matches
 
     names = [name for rule in rules().values() for name in (rule.code, rule.slug)]
-    close = get_close_matches(word if "-" in word else word.upper(), names, n=3, cutoff=0.6)
+    spelled = word.lower() if "-" in word else word.upper()
+    known = any(_specificity(rule, spelled) for rule in rules().values())
+    close = [spelled] if known else get_close_matches(spelled, names, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else " (see `normfix rule --all`)"
     raise UsageError(f"no rule is called `{word}`{hint}")
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from normfix.commands import options, pages, targets
+from normfix.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
     from normfix.checking.inspection import rows
 
     with targets.printing_aside():
-        graphs, folding = _read(arguments)
+        graphs, folding, why = _read(arguments)
     found = [row for graph in graphs for row in rows(graph, folding)]
     notes = [f"{graph.name}: {graph.open.reason}" for graph in graphs if graph.open is not None]
+    notes += [f"what can be folded is not known: {why}"] if why and found and not notes else []
     if arguments.output_format == "json":
         _write_json(found, notes)
     else:
@@ -41,14 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(arguments: argparse.Namespace) -> tuple[list[LayerGraph], dict[str, str] | None]:
+def _read(arguments: argparse.Namespace) -> tuple[list[LayerGraph], dict[str, str] | None, str]:
+    """The networks, what would become of their norms, and why that is not known, or "". Raises `UsageError`."""
     from normfix.readers.target import load, parse_inputs, reader_of
 
     inputs = parse_inputs(arguments.input)
     if reader_of(arguments.target) != "model":
         from normfix.checking.run import file_graphs
 
-        return file_graphs(arguments.target, [one.shape for one in inputs]), None
+        return file_graphs(arguments.target, [one.shape for one in inputs]), None, ""
     from normfix.checking.run import require_python
     from normfix.readers.model import capture
     from normfix.transforms.foldable import foldable
@@ -56,8 +59,12 @@ def _read(arguments: argparse.Namespace) -> tuple[list[LayerGraph], dict[str, st
     model = load(arguments.target, targets.parse_kwargs(arguments.kwargs))
     captured = capture(model, inputs or None)
     require_python(captured)
-    folding, _ = foldable(model, inputs) if inputs else ({}, "")
-    return [captured.graph], folding or None
+    if captured.broken:
+        raise UsageError(
+            f"cannot inspect `{arguments.target}`: the forward pass raises with these inputs: {captured.broken}"
+        )
+    folding, why = foldable(model, inputs) if inputs else ({}, "")
+    return [captured.graph], folding or None, why
 
 
 def _write_json(rows: list[dict[str, object]], notes: list[str]) -> None:

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             model,
             arguments.to,
             inputs or None,
-            where=arguments.where or "*",
+            where="*" if arguments.where is None else arguments.where,
             groups=arguments.groups,
             calibrate=batches,
             uncalibrated=arguments.uncalibrated,
@@ -77,7 +77,9 @@ def _source(arguments: argparse.Namespace) -> int:
     lines = [f"{len(done.applied)} applied, {len(done.refused)} refused", *account(done.applied, done.refused)]
     if len(lines) == 1:
         what = "wraps a model in DistributedDataParallel" if arguments.to == "sync_batch" else "makes a batch norm"
-        lines.append(f"nothing in the file {what}" + (f" that `{arguments.where}` names" if arguments.where else ""))
+        lines.append(
+            f"nothing in the file {what}" + ("" if arguments.where is None else f" that `{arguments.where}` names")
+        )
     sys.stdout.write("\n".join(lines) + "\n")
     if arguments.dry_run:
         sys.stdout.write(done.diff())

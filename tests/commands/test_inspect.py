@@ -38,11 +38,21 @@ def target(tmp_path):
     [
         pytest.param(["--input", "2x"], "cannot read the input", id="input"),
         pytest.param(["--kwargs", "3"], "expected a JSON object", id="kwargs"),
+        pytest.param(
+            ["--input", "2x5x8x8"], "raises with these inputs: RuntimeError: Given", id="inputs-that-do-not-fit"
+        ),
     ],
 )
 def test_bad_input_exits_2(target, capsys, words, message):
     assert main(["inspect", target, *words]) == 2
-    assert message in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert message in shown.err and shown.out == ""
+
+
+def test_why_no_fold_is_known_is_told(target, capsys, monkeypatch):
+    monkeypatch.setattr("normfix.transforms.foldable.foldable", lambda *_: ({}, "it cannot be captured"))
+    assert main(["inspect", target, "--input", "2x3x8x8"]) == 0
+    assert "\nnote: what can be folded is not known: it cannot be captured\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["none.onnx", "none.pt2", "none.pt", "none.safetensors", "none.txt"])

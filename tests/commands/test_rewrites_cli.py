@@ -145,6 +145,7 @@ def test_a_source_file_takes_no_option_of_live_models(folder, capsys, option):
     [
         pytest.param(["--to", "sync_batch"], "wraps a model in DistributedDataParallel", id="not-distributed"),
         pytest.param(["--to", "group", "--where", "Net.*"], "makes a batch norm that `Net.*` names", id="no-such-name"),
+        pytest.param(["--to", "group", "--where", ""], "makes a batch norm that `` names", id="an-empty-name"),
     ],
 )
 def test_swap_says_that_a_source_file_holds_nothing_to_swap(capsys, words, told):
