@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature
 from torch.nn.parameter import is_lazy
 
+from normfix.readers.live.operators import writes_to
 from normfix.transforms.base import Refused
 from normfix.transforms.inlining import enclosed, inlined
 from normfix.transforms.nodes import operation
@@ -71,6 +72,9 @@ class Flow:
             name = self.tensor(node)
             if name is not None:
                 self._holders.setdefault(name, []).append(node)
+        self.writes = [(node, targets) for node in self.nodes if (targets := writes_to(node))]
+        """Operations that write into tensors, and which."""
+        self._positions = {node: position for position, node in enumerate(self.nodes)}
         self._steps: dict[fx.Node, list[Step]] = {}
         self._at_home: dict[str, list[fx.Node]] = {}
         self.kept: dict[int, str] | None = None
@@ -86,6 +90,10 @@ class Flow:
             return None
         name = self._names.get(argument.name)
         return None if name is None else self.aliases[name][0]
+
+    def position(self, node: fx.Node) -> int:
+        """When this node runs, among all."""
+        return self._positions[node]
 
     def readers(self, node: fx.Node) -> list[fx.Node]:
         """The nodes that read the values of this one."""

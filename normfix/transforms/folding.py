@@ -119,7 +119,7 @@ def _fold(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     except Refused as back:
         try:
             for call in norm.calls:
-                not_changed_in_place(flow, call.read)
+                not_changed_in_place(flow, call.read, since=call.result)
                 not_changed_in_place(flow, call.result)
             layers = into_layers_ahead(flow, store, _maps(norm, scale, shift))
             return removal, Change(norm.path, f"folded forward into {layers}{remark}")

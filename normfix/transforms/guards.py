@@ -8,14 +8,11 @@ import torch
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from normfix.readers.live.operators import view_of, writes_to
+from normfix.readers.live.operators import view_of
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, same_module
 from normfix.transforms.nodes import argument, operation
 
-_VIEWS = frozenset(
-    "view reshape flatten transpose permute select slice squeeze chunk split getitem unbind swap move".split()
-)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _KEY_HOOKS = (
     "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
@@ -92,34 +89,41 @@ def _items(value: object, depth: int = 2) -> Iterator[object]:
             yield from _items(item, depth - 1)
 
 
-def not_changed_in_place(flow: Flow, node: fx.Node, depth: int = 8) -> None:
-    """No operation writes into this tensor, or a view of it, once a norm between hands it on instead of a copy."""
-    for reader in flow.readers(node):
-        name = str(reader.target)
-        if writes_in_place(reader) and reader.args[:1] == (node,):
-            raise Refused(f"{flow.name(reader)} changes {flow.name(node)} in place")
-        if depth and (reader in flow.removed or any(view in name for view in _VIEWS)):
-            not_changed_in_place(flow, reader, depth - 1)
+def not_changed_in_place(flow: Flow, node: fx.Node, since: fx.Node | None = None) -> None:
+    """No operation writes into the memory of this tensor after `since` (or after it was made), once a norm there hands
+    it on instead of a copy."""
+    for writer in _writers(flow, node, flow.position(since or node), len(flow.nodes)):
+        raise Refused(f"{flow.name(writer)} changes {flow.name(node)} in place")
 
 
 def not_written_between(flow: Flow, read: fx.Node, one: fx.Node, other: fx.Node) -> None:
     """Both nodes read the same values of this tensor: nothing writes into its memory after one and before the other."""
-    first, last = sorted(flow.nodes.index(node) for node in (one, other))
-    memory = _memory(read)
-    for node in flow.nodes[first + 1 : last]:
-        if any(_memory(target) is memory for target in writes_to(node)):
-            both = f"{flow.name(one)} and {flow.name(other)}"
-            raise Refused(f"{flow.name(node)} changes what {both} read, between the two")
+    first, last = sorted((flow.position(one), flow.position(other)))
+    for writer in _writers(flow, read, first, last):
+        both = f"{flow.name(one)} and {flow.name(other)}"
+        raise Refused(f"{flow.name(writer)} changes what {both} read, between the two")
 
 
-def _memory(node: fx.Node) -> fx.Node:
+def _writers(flow: Flow, node: fx.Node, first: int, last: int) -> Iterator[fx.Node]:
+    """What writes into the memory of a tensor between two positions."""
+    memory = _memory(flow, node)
+    for writer, targets in flow.writes:
+        if first < flow.position(writer) < last and any(_memory(flow, target) is memory for target in targets):
+            yield writer
+
+
+def _memory(flow: Flow, node: fx.Node) -> fx.Node:
     """The node that made the memory that this one looks into."""
-    while True:
-        # Dropout in eval hands on the tensor itself, and its schema does not tell.
-        seen = node.args[0] if operation(node) == "dropout" and not argument(node, "train") else view_of(node)
-        if not isinstance(seen, fx.Node):
-            return node
+    seen: object = node
+    while isinstance(seen, fx.Node):
         node = seen
+        if node in flow.removed:
+            seen = flow.removed[node]
+        elif operation(node) == "dropout" and not argument(node, "train"):
+            seen = node.args[0]  # handed on as it is, which its schema does not tell
+        else:
+            seen = view_of(node)
+    return node
 
 
 def not_called_again(flow: Flow, conv: fx.Node) -> None:

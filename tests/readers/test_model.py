@@ -194,6 +194,42 @@ def test_a_region_without_gradients_belongs_to_the_graph():
     assert graph.calls[2].producer().kind == "Conv2d"
 
 
+@pytest.mark.parametrize("wrap", [parametrizations.spectral_norm, nn.utils.spectral_norm], ids=["new", "old"])
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+def test_a_power_iteration_is_a_part_of_its_layer(wrap, times):
+    class Trained(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = wrap(nn.Conv2d(3, 3, 1))
+            self.bn = nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            for _ in range(times):
+                x = self.conv(x)
+            return self.bn(x)
+
+    graph = calls_of(Trained().train(), torch.randn(2, 3, 8, 8))
+    assert kinds(graph) == ["input", *["Conv2d"] * times, "BatchNorm2d"]
+    assert [call.producer() for call in graph.calls[1:]] == graph.calls[:-1]
+
+
+def test_a_part_that_several_layers_ran_is_none_of_them():
+    class Frozen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+            self.conv = nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            with torch.no_grad():
+                y = self.conv(self.layers(x))
+            return self.conv(y)
+
+    graph = calls_of(Frozen(), torch.randn(2, 3, 8, 8))
+    assert kinds(graph) == ["input", "Conv2d", "BatchNorm2d", "Conv2d", "Conv2d"]
+    assert [call.producer() for call in graph.calls[1:]] == graph.calls[:-1]
+
+
 def test_layers_with_several_results_hand_out_items():
     class Recurrent(nn.Module):
         def __init__(self):

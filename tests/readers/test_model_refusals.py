@@ -1,11 +1,15 @@
 """What cannot be captured: refused by name, or read as far as it goes, with the reason."""
 
+import importlib
+import os
+
 import pytest
 import torch
 from torch import nn
 
 from normfix.errors import UsageError
 from normfix.graph import Undecided
+from normfix.readers.live import failures
 from normfix.readers.model import capture
 
 
@@ -44,6 +48,19 @@ def test_a_branch_on_values_gives_layers_and_names_the_line(inputs):
     assert "if x.sum() > 0:" in found.reason
     with pytest.raises(Undecided, match="are not known"):
         found.graph.calls_of(found.graph.layers[0])
+
+
+def test_a_line_of_a_package_whose_name_begins_like_torch_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(failures, "_TORCH", f"{tmp_path / 'torch'}{os.sep}")
+    package = tmp_path / "torchlike"
+    package.mkdir()
+    (package / "branching_network.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n    def forward(self, x):\n"
+        "        return x if x.sum() > 0 else -x\n"
+    )
+    monkeypatch.syspath_prepend(package)
+    found = capture(importlib.import_module("branching_network").Net(), torch.randn(2, 4))
+    assert "at branching_network.py:6 `return x if x.sum() > 0 else -x`" in found.reason
 
 
 def test_a_script_module_is_open_with_its_reason():

@@ -10,11 +10,11 @@ from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
 from normfix import graph, norms
+from normfix.readers.live import regions
 from normfix.readers.live.builder import Builder, is_tensor, tensors_in
 from normfix.readers.live.layers import Modules
 from normfix.readers.live.operators import kind_of_operator, operator_layer, view_of, writes_to
 
-_INLINED = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
 _MODES = {"batch_norm": 5, "instance_norm": 5}
 """Which argument of the operator says that it uses the statistics of its input."""
 _IGNORED = ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range", "sym_constrain_range_for_size")
@@ -58,7 +58,7 @@ def _store_inputs(program: torch.export.ExportedProgram, builder: Builder) -> No
 def _walk(module: fx.GraphModule, builder: Builder) -> list[object]:
     """Add the calls of one graph; what it returns, flattened."""
     nodes = list(module.graph.nodes)
-    for invocation in _invocations(nodes, builder.modules):
+    for invocation in _invocations(nodes, module, builder):
         if invocation.path is None:
             _operation(invocation.nodes[0], module, builder)
         elif _collapses(invocation, builder):
@@ -76,25 +76,31 @@ def _flat(value: object) -> list[object]:
     return [value]
 
 
-def _invocations(nodes: Sequence[fx.Node], modules: Modules) -> list[Invocation]:
+def _invocations(nodes: Sequence[fx.Node], module: fx.GraphModule, builder: Builder) -> list[Invocation]:
     found: list[Invocation] = []
     previous: object = None
     for node in nodes:
         if node.op in ("placeholder", "output", "get_attr"):
             continue
-        path, key = _leaf(node, modules)
+        region = regions.region_of(node)
+        path, key = _leaf(node, builder.modules) if region is None else _leaf_of_region(region, module, builder)
         if key is not None and key == previous:
             found[-1] = Invocation((*found[-1].nodes, node), path)
         else:
             found.append(Invocation((node,), path))
         previous = key
-    return found
+    return [part for invocation in found for part in _apart(invocation)]
+
+
+def _apart(invocation: Invocation) -> list[Invocation]:
+    """What ran in a part only is read from the graph of that part."""
+    if all(regions.region_of(node) for node in invocation.nodes):
+        return [Invocation((node,)) for node in invocation.nodes]
+    return [invocation]
 
 
 def _leaf(node: fx.Node, modules: Modules) -> tuple[str | None, object]:
     """The path of the outermost known layer that ran this node, and what tells this run of it from others."""
-    if _is_region(node) or (node.args and _is_region(node.args[0])):
-        return None, None
     stack = node.meta.get("nn_module_stack") or {}
     keys: list[str] = []
     for key, (path, _) in stack.items():
@@ -105,9 +111,23 @@ def _leaf(node: fx.Node, modules: Modules) -> tuple[str | None, object]:
     return None, None
 
 
-def _is_region(value: object) -> bool:
-    """A part of the forward under no_grad or autocast, which torch makes a graph of its own."""
-    return isinstance(value, fx.Node) and kind_of_operator(value.target) in _INLINED
+def _leaf_of_region(region: fx.Node, module: fx.GraphModule, builder: Builder) -> tuple[str | None, object]:
+    """The one known layer that ran all of a part, and changed nothing but its own tensors there (the power iteration
+    of spectral norm)."""
+    inner, given = regions.body(region, module)
+    nodes = regions.computing(inner)
+    found = dict.fromkeys(_leaf(node, builder.modules) for node in nodes)
+    path, key = next(iter(found), (None, None))
+    if path is None or len(found) > 1 or any(map(regions.is_region, nodes)):
+        return None, None
+    layer = builder.modules.by_path[path]
+    written = dict(regions.written(inner, given))
+    if not all(_own(target, layer, builder) for target in written.values()):
+        return None, None
+    for result, made in regions.results(region, inner):
+        if made in written:  # a buffer that was iterated is still that buffer to the next run of the layer
+            builder.stored[result] = builder.stored[written[made]]
+    return path, key
 
 
 def _innermost(node: fx.Node) -> str:
@@ -147,12 +167,13 @@ def _collapse(invocation: Invocation, builder: Builder) -> None:
     layer = builder.modules.by_path[path]
     inside = set(invocation.nodes)
     computing = _computing(invocation, builder) or list(invocation.nodes)
-    results = [node for node in computing if any(user not in inside for user in node.users)] or computing[-1:]
+    seen = [node for node in computing if any(user not in inside for user in node.users)]
+    results = [node for node in seen if node not in builder.stored] or computing[-1:]
     outside = [
         source
         for node in invocation.nodes
         for source in tensors_in((node.args, node.kwargs))
-        if source not in inside and is_tensor(source) and not _own(source, layer, builder)
+        if source not in inside and is_tensor(source) and source.op != "get_attr" and not _own(source, layer, builder)
     ]
     for node in invocation.nodes:
         # A buffer that was counted up is still that buffer to the next run of the layer.
@@ -210,7 +231,7 @@ def _operation(node: fx.Node, module: fx.GraphModule, builder: Builder) -> None:
     kind = kind_of_operator(node.target)
     if kind in _IGNORED:
         return
-    if kind in _INLINED:
+    if kind in regions.KINDS:
         _inline(node, module, builder)
         return
     if not is_tensor(node) and not writes_to(node):
@@ -232,9 +253,7 @@ def _operation(node: fx.Node, module: fx.GraphModule, builder: Builder) -> None:
 
 def _inline(node: fx.Node, module: fx.GraphModule, builder: Builder) -> None:
     """A region under no_grad or autocast is a graph of its own: its calls belong to the graph around it."""
-    body = next(item for item in node.args if isinstance(item, fx.Node) and item.op == "get_attr")
-    inner = getattr(module, str(body.target))
-    given = list(node.args[node.args.index(body) + 1 :])
+    inner, given = regions.body(node, module)
     for placeholder, source in zip(inner.graph.find_nodes(op="placeholder"), given, strict=False):
         if not isinstance(source, fx.Node):
             continue

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from pathlib import Path
 
 import torch
 
-_TORCH = str(Path(torch.__file__).parent)
-_OWN = str(Path(__file__).parents[2])
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_OWN = str(Path(__file__).parents[2]) + os.sep
 _BLAMED = re.compile(r'The following call raised this error:\s+File "([^"]+)", line (\d+), in \w+\s+(.+)')
 _BRANCHES = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "TraceError", "DynamicOutputShapeException")
 
