@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -84,8 +85,8 @@ def _save_onnx(program: ExportedProgram, path: str, args: tuple[Any, ...], kwarg
 
 def _atomically(path: str, write: Callable[[str], object]) -> None:
     """Write into a private folder beside `path`, then move what is there (an ONNX model may have a data file)."""
-    target = Path(path)
-    with tempfile.TemporaryDirectory(prefix=".normfix-", dir=target.resolve().parent) as folder:
+    target = Path(os.path.realpath(path))  # where a link leads, so that it stays one
+    with tempfile.TemporaryDirectory(prefix=".normfix-", dir=target.parent) as folder:
         write(str(Path(folder) / target.name))
         for written in sorted(Path(folder).iterdir(), key=lambda part: part.name == target.name):
-            written.replace(target.resolve().parent / written.name)
+            written.replace(target.parent / written.name)

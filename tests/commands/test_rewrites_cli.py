@@ -101,6 +101,17 @@ def test_weights_are_loaded_first(folder, capsys):
     torch.testing.assert_close(folded["0.weight"], expected[0].weight / (1 + 1e-5) ** 0.5)
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".pt2", ".onnx"])
+def test_a_link_that_is_written_to_stays_a_link(folder, suffix):
+    (folder / "kept").mkdir()
+    real, link = folder / "kept" / f"real{suffix}", folder / f"link{suffix}"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    assert main(["fold", TARGET, *INPUT, "--prove", "none", "-o", link.name]) == 0
+    assert link.is_symlink() and real.read_bytes() != b"old"
+    assert {path.name for path in real.parent.iterdir()} <= {real.name, f"{real.name}.data"}
+
+
 def test_drop_bias_and_migrate(folder, capsys):
     assert main(["drop-bias", TARGET, *INPUT, "--prove", "formula", "-o", "new.pt"]) == 0
     import rewrites_network
