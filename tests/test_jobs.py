@@ -129,5 +129,31 @@ def test_garbage_goes_after_enough_source(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(collected) == 2
 
 
+class Cycle:
+    """Garbage that only a collector finds, counted when it goes."""
+
+    gone = 0
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        Cycle.gone += 1
+
+
+def leave_a_cycle(path: str) -> Report:
+    Cycle()
+    return Report(undecided=[Abstention("NF301", path, str(Cycle.gone))])
+
+
+def test_a_worker_counts_the_source_of_all_its_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / f"{number}.py" for number in range(40)]
+    for file in files:
+        file.write_text("12345678")
+    monkeypatch.setattr(Uncollected, "BYTES", 100)  # more than a batch of 8 files, less than 40
+    reports = dict(at_once([str(file) for file in files], partial(given, leave_a_cycle), 1))
+    assert max(int(report.undecided[0].reason) for report in reports.values()) >= 20
+
+
 def test_available_processors() -> None:
     assert 1 <= available() <= (os.cpu_count() or 1)

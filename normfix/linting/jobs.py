@@ -137,11 +137,16 @@ def _serve(pipe: Connection, make_work: Callable[[], Work]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     work = make_work()
     try:
-        while True:
-            for _, report in in_turn(pipe.recv(), work):
-                pipe.send(report)
+        for _, report in in_turn(_received(pipe), work):
+            pipe.send(report)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _received(pipe: Connection) -> Iterator[str]:
+    """The files of one batch after the other."""
+    while True:
+        yield from pipe.recv()
 
 
 class Uncollected:
