@@ -81,6 +81,36 @@ def test_it_shrinks_and_says_so(folder: Path, capsys: pytest.CaptureFixture[str]
     assert entries(folder) == []
 
 
+@pytest.mark.parametrize("broken", ["x = (\n", "\0"], ids=["a syntax error", "a null byte"])
+def test_it_keeps_what_is_known_of_a_file_that_cannot_be_read(broken: str, folder: Path) -> None:
+    before = entries(folder)
+    (folder / "src" / "a.py").write_text(MISUSE + broken)
+    (folder / "src" / "b.py").write_text(HEAD)
+    assert [finding.code for finding in lint(["src"], baseline="known.json").findings] == ["NF902"]
+    assert entries(folder) == before
+
+
+def test_it_keeps_what_is_known_of_a_file_that_normfix_fails_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = entries(folder)
+    monkeypatch.setattr("normfix.linting.examine.examine_text", lambda *_: 1 // 0)
+    assert lint(["src"], baseline="known.json").errors
+    assert entries(folder) == before
+
+
+def test_a_file_that_cannot_shrink_is_no_reason_to_fail(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = entries(folder)
+    (folder / "src" / "a.py").write_text(HEAD + "    model.eval()\n")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert cli.main(["lint", "--baseline", "known.json"]) == 0
+    told = (
+        "note: 1 finding is gone, and was not dropped from `known.json`: cannot write `known.json`: it is read-only\n"
+    )
+    assert capsys.readouterr().err == told
+    assert entries(folder) == before
+
+
 def test_it_shrinks_with_a_file_that_is_removed(folder: Path) -> None:
     (folder / "src" / "a.py").unlink()
     found("src")

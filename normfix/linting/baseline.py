@@ -85,12 +85,10 @@ class Baseline:
         return +left
 
     def shrink(self, left: Counter[Entry], looked_at: Iterable[str], rules: Callable[[str], Collection[str]]) -> int:
-        """Drop the entries that were looked for and not found, and write the file; return how many they were."""
+        """Drop the entries that were looked for and not found; return how many they were."""
         paths = {self._relative(path): path for path in looked_at}
         stale = Counter({one: count for one, count in left.items() if self._was_looked_for(one, paths, rules)})
-        if stale:
-            self.entries -= stale
-            self.write()
+        self.entries -= stale
         return stale.total()
 
     def _was_looked_for(self, entry: Entry, paths: Mapping[str, str], rules: Callable[[str], Collection[str]]) -> bool:

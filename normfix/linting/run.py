@@ -118,10 +118,18 @@ def _leave_out(file: str, report: Report, files: Iterable[str], plan_of: Callabl
     from normfix.linting.baseline import Baseline
 
     known = Baseline.read(file)
-    gone = known.shrink(known.apply(report), files, lambda path: plan_of(path).codes)
-    if gone:
-        what = "finding is gone, and was" if gone == 1 else "findings are gone, and were"
+    unread = {one.path for one in report.findings if one.code == UNREADABLE_FILE.code}
+    unread.update(failure.path for failure in report.errors)
+    looked_at = [one for one in files if one not in unread]
+    gone = known.shrink(known.apply(report), looked_at, lambda path: plan_of(path).codes)
+    if not gone:
+        return
+    what = "finding is gone, and was" if gone == 1 else "findings are gone, and were"
+    try:
+        known.write()
         report.notes.append(f"{gone} {what} dropped from `{file}`")
+    except UsageError as error:  # a checkout that is read-only is linted all the same
+        report.notes.append(f"{gone} {what} not dropped from `{file}`: {error}")
 
 
 def judge(report: Report, files: int) -> Report:
