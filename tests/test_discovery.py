@@ -159,3 +159,10 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(
     monkeypatch.setattr(os, "scandir", scandir)
     assert "pkg" in find([named])
     assert "pkg/c.py" not in find([named])
+
+
+def test_a_bad_configuration_is_told_before_the_work_is_given_away(tree: Path) -> None:
+    (tree / "pkg" / "pyproject.toml").write_text("[tool.normfix]\nselct = []\n")
+    for named in ("pkg", "pkg/c.py"):
+        with pytest.raises(UsageError, match="unknown key `selct`"):
+            find([named])

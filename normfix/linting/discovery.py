@@ -29,7 +29,7 @@ def find(
 
     A file that is named is there, whatever is excluded, unless `force_exclude`; of a file and the links to it, the
     file. A folder that cannot be listed stands for itself: reading it tells why. Raises UsageError for a path that does
-    not exist or is a pipe or a device, and for a directory without any Python file.
+    not exist or is a pipe or a device, for a directory without any Python file, and for a bad configuration.
     """
     found: dict[str, str] = {}
     settings_of = settings_of or config.Finder()
@@ -53,6 +53,7 @@ def _files(
         return _walk(path, exclude, settings_of)
     if _is_special(path):
         raise UsageError(f"cannot read `{path}`: it is a pipe, a socket or a device, not a regular file")
+    settings_of(path)  # A configuration that cannot be read stops the run here, and not each of its processes.
     return [path]
 
 
