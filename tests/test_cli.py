@@ -23,6 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 BAD_INPUT = {
     "a file that is missing": (["lint", "nowhere.py"], "`nowhere.py`: no such file"),
+    "a name that would move the cursor": (["lint", "a\x1b[2J.py"], "`a\\x1b[2J.py`: no such file"),
     "a directory without Python files": (["lint", "empty"], "no Python file or notebook in the directory `empty`"),
     "an unknown rule code": (["lint", "--select", "NF999", "clean.py"], "no rule is called `NF999`"),
     "a slug with a typo": (["lint", "--ignore", "uncalled-mod", "clean.py"], "did you mean `uncalled-mode`"),

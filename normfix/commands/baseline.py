@@ -24,6 +24,7 @@ def add_parser(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from normfix.linting.baseline import Baseline
     from normfix.linting.run import baseline_of, lint
+    from normfix.reports.concise import printable
 
     report = lint(
         arguments.paths or ["."],
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         undecided=False,
     )
     for failure in report.errors:
-        sys.stderr.write(f"error: {failure.path}: {failure.reason}\n")
+        sys.stderr.write(f"error: {printable(f'{failure.path}: {failure.reason}')}\n")
     if report.errors:
         return 2
     baseline = Baseline.of(arguments.output or baseline_of(arguments.config) or DEFAULT, report)

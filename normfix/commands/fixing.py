@@ -35,6 +35,7 @@ def finish(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
     A text from standard input goes to standard output, fixed, and what is left of its findings to stderr.
     """
     from normfix import fixes
+    from normfix.reports.concise import printable
 
     if report.sources:
         return _finish_text(report, arguments, lint)
@@ -42,11 +43,11 @@ def finish(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
     sys.stdout.write(outcome.diff() if arguments.diff else "")
     if arguments.diff or arguments.fix_only:
         for failure in outcome.report.errors:
-            sys.stderr.write(f"error: {failure.path}: {failure.reason}\n")
+            sys.stderr.write(f"error: {printable(f'{failure.path}: {failure.reason}')}\n")
         code = 2 if outcome.report.errors else int(arguments.diff and outcome.changed)
     else:
         code = options.finish(outcome.report, arguments)
-    sys.stderr.write("".join(f"{line}\n" for line in outcome.summary()))
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in outcome.summary()))
     return code
 
 

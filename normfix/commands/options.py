@@ -95,15 +95,16 @@ def finish(
     `fixes` says what `--fix` and `--unsafe-fixes` would mend.
     """
     from normfix.reports import Options, colors, render
+    from normfix.reports.concise import printable
 
     shown = Options(arguments.show_undecided, arguments.statistics, colors.wanted(sys.stdout), fixes)
     sys.stdout.write(render(report, arguments.output_format, shown))
     for note in report.notes:
-        sys.stderr.write(f"note: {note}\n")
+        sys.stderr.write(f"note: {printable(note)}\n")
     said = {(finding.path, finding.message) for finding in report.findings}
     for failure in report.errors:
         if (failure.path, failure.reason) not in said:
-            sys.stderr.write(f"error: {failure.path}: {failure.reason}\n")
+            sys.stderr.write(f"error: {printable(f'{failure.path}: {failure.reason}')}\n")
     if getattr(arguments, "html", None):
         from normfix.commands import pages
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_second_run_has_nothing_to_fix(file: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main(["lint", "--unsafe-fixes", str(file)]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such a name cannot be had on Windows")
+def test_the_name_of_a_file_moves_no_cursor(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = file.rename(file.with_name("a\x1b[2J\nb.py"))
+    assert main(["lint", str(odd), "--fix", "--fix-only"]) == 0
+    assert f"  {file.parent}/a\\x1b[2J\\x0ab.py: NF403 x 1\n" in capsys.readouterr().err
+    odd.write_text("x = (\n")
+    assert main(["lint", str(odd), "--fix"]) == main(["baseline", "write", str(odd)]) == 2
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err and "a\\x1b[2J\\x0ab.py" in shown.err
 
 
 def test_fix_only_reports_nothing_that_is_left(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
