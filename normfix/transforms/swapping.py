@@ -6,8 +6,8 @@ batch           SyncBatchNorm, FrozenBatchNorm2d          eval only
 batch           GroupNorm                                 interface only: statistics come from calibration
 frozen_batch    BatchNorm2d, SyncBatchNorm                eval only
 group           batch norms, frozen or not                interface only
-instance        batch norms                               interface only
-layer           batch norms                               interface only
+instance        batch norms, frozen or not                interface only
+layer           batch norms, frozen or not                interface only
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from normfix.transforms.grouping import Groups, group_count
 
 Shape = tuple[int, ...]
 TARGETS = ("group", "batch", "sync_batch", "instance", "layer", "frozen_batch")
+_OF_INPUT = ("group", "instance", "layer")
+"""Norms that use the statistics of what they read in eval, too."""
 _BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _SOURCES = {
     "group": ("batch", "sync_batch", "frozen_batch"),
     "batch": ("sync_batch", "frozen_batch", "group"),
-    "sync_batch": ("batch",),
-    "instance": ("batch", "sync_batch"),
-    "layer": ("batch", "sync_batch"),
+    "sync_batch": ("batch", "frozen_batch"),
+    "instance": ("batch", "sync_batch", "frozen_batch"),
+    "layer": ("batch", "sync_batch", "frozen_batch"),
     "frozen_batch": ("batch", "sync_batch"),
 }
-_RANKS = {"BatchNorm2d": 4, "BatchNorm3d": 5}
+_RANKS = {"BatchNorm2d": 4, "BatchNorm3d": 5, "FrozenBatchNorm2d": 4}
 _TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -49,7 +51,8 @@ def kind_of(module: nn.Module) -> str | None:
         return "group"
     if cls.__name__ == "FrozenBatchNorm2d" and home in ("torchvision", "detectron2", "mmcv"):
         return "frozen_batch"
-    return "unknown" if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)) else None
+    frozen = "FrozenBatchNorm" in cls.__name__
+    return "unknown" if frozen or isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)) else None
 
 
 def is_source(kind: str, target: str) -> bool:
@@ -73,6 +76,8 @@ def make(old: nn.Module, path: str, target: str, shape: Shape | None, groups: Gr
         raise Refused(f"`{path}` holds `{foreign[0]}`, which has no place in another norm")
     if shape == () and target not in ("group", "sync_batch"):
         raise Refused(f"`{path}` reads tensors of several ranks, and no other norm takes them all")
+    if target in _OF_INPUT and not _eps(old):
+        raise Refused(f"`{path}` has an eps of 0, and another norm would divide equal values by zero")
     channels = _channels(old)
     new, what = _MAKERS[target](old, path, channels, shape, groups)
     _carry_over(old, new)
@@ -114,15 +119,29 @@ def _batch(old: nn.Module, path: str, channels: int, shape: Shape | None, groups
     cls = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}.get(rank or 0)
     if cls is None:
         raise Refused(f"`{path}` could become BatchNorm1d, 2d or 3d: the rank of its input is not known")
+    if _is_act(old):
+        return _batch_act(old, path, channels, rank)
     tracked = bool(getattr(old, "track_running_stats", True))
     momentum = getattr(old, "momentum", 0.1)
     new = cls(channels, eps=_eps(old), momentum=momentum, affine=_affine(old), track_running_stats=tracked)
-    return new, f"became {cls.__name__}({channels})"
+    group = ", its process group is gone" if getattr(old, "process_group", None) is not None else ""
+    return new, f"became {cls.__name__}({channels}){group}"
+
+
+def _batch_act(old: nn.Module, path: str, channels: int, rank: int | None) -> tuple[nn.Module, str]:
+    if rank != 4:
+        raise Refused(f"`{path}` does not read images: timm's batch norm with an activation is one of images only")
+    from timm.layers.norm_act import BatchNormAct2d
+
+    new: nn.Module = BatchNormAct2d(channels, eps=_eps(old), affine=_affine(old))
+    return new, f"became BatchNormAct2d({channels}), drop and activation kept"
 
 
 def _sync(old: nn.Module, path: str, channels: int, shape: Shape | None, groups: Groups) -> tuple[nn.Module, str]:
     if _is_act(old):
         raise Refused(f"`{path}` is a {type(old).__name__}; timm's own convert_sync_batchnorm keeps its activation")
+    if kind_of(old) == "frozen_batch":
+        raise Refused(f"`{path}` is frozen: it has no statistics that processes could share")
     tracked = bool(old.track_running_stats)
     momentum = getattr(old, "momentum", 0.1)
     new = nn.SyncBatchNorm(channels, _eps(old), momentum, _affine(old), tracked)

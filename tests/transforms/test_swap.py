@@ -355,6 +355,40 @@ def test_timm_norms_keep_their_activation():
     assert torch.equal(done.model[1].weight, model[1].weight)
 
 
+def test_timm_group_norms_keep_their_activation_too():
+    pytest.importorskip("timm_shim")
+    layers = pytest.importorskip("timm.layers")
+    model = chain(conv(), layers.GroupNormAct(4, 2, act_layer="silu"))
+    new = swap(model, "batch", X, calibrate=[X], prove="formula").model[1]
+    assert type(new).__name__ == "BatchNormAct2d" and isinstance(new.act, nn.SiLU)
+    assert torch.equal(new.weight, model[1].weight)
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"), [("instance", nn.InstanceNorm2d), ("layer", nn.GroupNorm), ("batch", nn.BatchNorm2d)]
+)
+def test_a_frozen_norm_is_no_exception(to, expected):
+    pytest.importorskip("timm_shim")
+    frozen = pytest.importorskip("torchvision.ops").FrozenBatchNorm2d(4)
+    new = swap(chain(conv(), frozen), to, X, prove="formula").model[1]
+    assert type(new) is expected and torch.equal(new.weight, frozen.weight)
+
+
+class FrozenBatchNormOfMyOwn(nn.Module):
+    def forward(self, x):
+        return x * 2
+
+
+def test_a_frozen_norm_has_reasons_to_stay():
+    pytest.importorskip("timm_shim")
+    frozen = pytest.importorskip("torchvision.ops").FrozenBatchNorm2d(4, eps=0.0)
+    model = chain(conv(), frozen, FrozenBatchNormOfMyOwn())
+    shared = swap(model, "sync_batch", X, prove="none")
+    assert "`1` is frozen" in shared.refused[0].reason
+    assert "`2` is a FrozenBatchNormOfMyOwn, a subclass that normfix does not know" in shared.refused[1].reason
+    assert "`1` has an eps of 0" in swap(model, "group", X, prove="none").refused[0].reason
+
+
 def test_old_checkpoints_move():
     model = chain(conv(), BN(4))
     other = randomise(copy.deepcopy(model), seed=4)
