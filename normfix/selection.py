@@ -18,6 +18,9 @@ def codes(
     `select` None stands for the rules that are on by default. An unreadable file is reported whatever was selected,
     unless it is ignored. Raises UsageError for a word that names no rule.
     """
+    for words in (select, extend_select, ignore):
+        if isinstance(words, str):
+            raise UsageError(f"cannot tell which rules `{words}` names: expected a list, as in `[{words!r}]`")
     wanted, unwanted = [*(select or ()), *extend_select], list(ignore)
     for word in (*wanted, *unwanted):
         require_known(word)

@@ -83,6 +83,14 @@ def test_a_string_is_no_list_of_paths() -> None:
         normfix.lint("src")
 
 
+def test_a_path_object_names_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("import torch\ndef f(model: torch.nn.Module):\n    model.eval\n")
+    assert [(one.code, one.path) for one in normfix.lint([path], cache=False).findings] == [("NF403", str(path))]
+    with pytest.raises(normfix.UsageError, match="`paths` is a list"):
+        normfix.lint(path)  # type: ignore[arg-type]
+
+
 def test_a_file_named_twice_is_linted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text(BODY, encoding="utf-8")

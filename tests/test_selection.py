@@ -56,6 +56,14 @@ def test_unknown_words(word: str, message: str) -> None:
             codes(*arguments)
 
 
+def test_a_word_is_no_list_of_words() -> None:
+    for arguments in (("NF301", [], []), (None, "NF301", []), (None, [], "NF301")):
+        with pytest.raises(
+            UsageError, match=re.escape("which rules `NF301` names: expected a list, as in `['NF301']`")
+        ):
+            codes(*arguments)
+
+
 def test_checks_of_the_selection_in_order_of_code() -> None:
     found = [check.rule.code for check in selected(["NF3"])]
     assert found == sorted(found)

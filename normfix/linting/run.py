@@ -19,7 +19,7 @@ from normfix.readers.siblings import Siblings
 
 
 def lint(
-    paths: Iterable[str],
+    paths: Iterable[str | os.PathLike[str]],
     *,
     select: Sequence[str] | None = None,
     extend_select: Iterable[str] = (),
@@ -45,13 +45,14 @@ def lint(
     Raises UsageError for a path that does not exist, a directory without Python files, an unknown rule, and a
     configuration with unknown keys.
     """
-    if isinstance(paths, str):
+    if isinstance(paths, (str, os.PathLike)):
         raise UsageError(f"cannot lint `{paths}`: `paths` is a list, as in `lint([{paths!r}])`")
+    named = [os.fspath(path) for path in paths]
     if jobs is not None and jobs < 1:
         raise UsageError(f"cannot lint with `{jobs}` processes: expected at least 1")
     settings_of = settings_source(config)
-    plan_of = Planner(Words.of(select, extend_select, ignore), settings_of, paths := list(paths), undecided)
-    files = discovery.find(paths, exclude, settings_of, force_exclude)
+    plan_of = Planner(Words.of(select, extend_select, ignore), settings_of, named, undecided)
+    files = discovery.find(named, exclude, settings_of, force_exclude)
     reports = _examined(files, plan_of, processors() if jobs is None else jobs, cache)
     report = Report()
     for file in files:
