@@ -132,6 +132,15 @@ def test_it_is_configured(folder: Path) -> None:
     assert cli.main(["lint"]) == 1
 
 
+def test_it_is_written_anew_where_it_is_configured(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.normfix]\nbaseline = 'known.json'\n")
+    (folder / "src" / "b.py").write_text(MISUSE)
+    for _ in range(2):  # what it holds already is found again, and kept
+        assert cli.main(["baseline", "write"]) == 0
+        assert entries(folder) == [("NF403", "src/a.py", 1), ("NF403", "src/b.py", 1)]
+    assert cli.main(["lint"]) == 0
+
+
 DAMAGE = {
     "missing": (None, "No such file"),
     "no JSON": ("{", "damaged"),

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         extend_select=arguments.extend_select or (),
         ignore=arguments.ignore or (),
         config=arguments.config,
+        baseline="",
         cache=not arguments.no_cache,
         undecided=False,
     )

@@ -103,8 +103,8 @@ def _again(text: str, path: str, arguments: argparse.Namespace) -> Report:
         ignore=arguments.ignore or (),
         config=arguments.config,
     )
-    known = arguments.baseline or baseline_of(arguments.config)
-    if known is not None:
+    known = baseline_of(arguments.config) if arguments.baseline is None else arguments.baseline
+    if known:
         from normfix.linting.baseline import Baseline
 
         Baseline.read(known).apply(report)

@@ -36,10 +36,11 @@ def lint(
 
     `config` is a TOML file to read in place of the nearest pyproject.toml; `exclude` are patterns of files and folders
     to leave out, even files that `paths` names where `force_exclude` is set. `baseline` is a file that
-    `normfix baseline write` made: what it holds is not reported, and what is gone is dropped from it. Many files are
-    linted by `jobs` processes (None: one for each processor), and their reports kept in a cache. Without `undecided`
-    the report tells findings only: neither what was not decided, nor of how many norms it is known what feeds them.
-    That takes less time, as much of the code cannot hold a finding and is not followed to its end.
+    `normfix baseline write` made: what it holds is not reported, and what is gone is dropped from it (None: the one of
+    the configuration; an empty text: none). Many files are linted by `jobs` processes (None: one for each processor),
+    and their reports kept in a cache. Without `undecided` the report tells findings only: neither what was not decided,
+    nor of how many norms it is known what feeds them. That takes less time, as much of the code cannot hold a finding
+    and is not followed to its end.
 
     A file that cannot be read is a finding of that file (NF902); when no file can be read, there is an error too.
     Raises UsageError for a path that does not exist, a directory without Python files, an unknown rule, and a
@@ -58,8 +59,8 @@ def lint(
     for file in files:
         report.extend(reports[file])
     judge(report, len(files))
-    known = baseline or baseline_of(config)
-    if known is not None:
+    known = baseline_of(config) if baseline is None else baseline
+    if known:
         _leave_out(known, report, files, plan_of)
     return report
 
