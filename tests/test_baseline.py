@@ -135,6 +135,7 @@ def test_it_is_configured(folder: Path) -> None:
 def test_it_is_written_anew_where_it_is_configured(folder: Path) -> None:
     (folder / "pyproject.toml").write_text("[tool.normfix]\nbaseline = 'known.json'\n")
     (folder / "src" / "b.py").write_text(MISUSE)
+    (folder / "known.json").unlink()
     for _ in range(2):  # what it holds already is found again, and kept
         assert cli.main(["baseline", "write"]) == 0
         assert entries(folder) == [("NF403", "src/a.py", 1), ("NF403", "src/b.py", 1)]
