@@ -25,6 +25,26 @@ def no_hooks(module: nn.Module, path: str) -> None:
         raise Refused(f"`{path}` has hooks, which see what goes through it")
 
 
+def no_hooks_on_the_way(flow: Flow, one: fx.Node, other: fx.Node) -> None:
+    """No module between two nodes and the sum that they meet in has hooks: what goes through it will be another."""
+    ways = [list(_way(flow, node)) for node in (one, other)]
+    meeting = next(node for node in ways[0] if node in ways[1])
+    around = {step.key for step in flow.steps(meeting)}
+    for way in ways:
+        for node in way[: way.index(meeting)]:
+            for step in flow.steps(node):
+                if step.key not in around:
+                    no_hooks(flow.model.get_submodule(step.path), step.path)
+
+
+def _way(flow: Flow, node: fx.Node) -> Iterator[fx.Node]:
+    """This node, and what reads each in turn, as long as nothing else does."""
+    yield node
+    while len(flow.readers(node)) == 1:
+        node = flow.readers(node)[0]
+        yield node
+
+
 def no_key_hooks(module: nn.Module, path: str) -> None:
     """Another module in this one's place would not run them."""
     if any(getattr(module, name, None) for name in _KEY_HOOKS):

@@ -29,7 +29,7 @@ from normfix.rewrites import Change, Refusal
 from normfix.transforms.absorb import CONVOLUTIONS, Layer, layer_of
 from normfix.transforms.base import Edit, Plan, Refused
 from normfix.transforms.flow import Flow
-from normfix.transforms.guards import not_called_again, not_kept_elsewhere, not_written_between
+from normfix.transforms.guards import no_hooks_on_the_way, not_called_again, not_kept_elsewhere, not_written_between
 from normfix.transforms.merged import merged
 from normfix.transforms.nodes import argument, operation, source
 from normfix.transforms.sites import Norm, NormCall
@@ -67,6 +67,7 @@ def _into_centre(
         raise Refused(f"{flow.name(conv)} has no tap at the centre, or gives another size")
     not_called_again(flow, conv)
     not_written_between(flow, call.read, conv, call.result)
+    no_hooks_on_the_way(flow, conv, call.result)
     layer = layer_of(flow, [conv])
     weight, bias = layer.read(store)
     scale, shift = mapped
@@ -142,6 +143,7 @@ def _into_kernel(flow: Flow, store: Store, first: Term, other: Term, whole: bool
     for one in (conv, small):
         not_called_again(flow, one)
     not_written_between(flow, source(conv), conv, small)
+    no_hooks_on_the_way(flow, conv, small)
     layer, gone = layer_of(flow, [conv]), layer_of(flow, [small])
     _may_go(flow, gone.path, small)
     (weight, bias), (inner, added) = layer.read(store), gone.read(store)

@@ -240,6 +240,16 @@ def test_the_next_convolution_takes_what_the_first_may_not():
     assert [(change.where, change.what) for change in done.applied] == [("identity", "merged into the branch `main`")]
 
 
+@pytest.mark.parametrize("name", ["branches.0", "branches.1", "branches.1.1"])
+def test_a_branch_with_a_hook_around_it_stays(name):
+    model = _listed().double()
+    model.get_submodule(name).register_forward_hook(lambda *_: None)
+    done = fold(model, image(), merge_branches=True, prove="formula")
+    assert len(_convolutions(done.model)) == 2
+    assert any(f"`{name}` has hooks" in one.reason for one in done.refused)
+    torch.testing.assert_close(done.model(image()), model(image()), rtol=0, atol=1e-10)
+
+
 def test_a_norm_that_is_not_merged_says_why():
     model = _repvgg(conv(padding=1), lambda m, x: (m.main(x) + m.identity(x)).relu()).double()
     model.main.register_forward_hook(lambda *_: None)
