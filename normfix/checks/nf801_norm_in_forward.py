@@ -32,14 +32,18 @@ SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 def _may_build(text: str) -> bool:
     """Is one built in the forward pass, or in a method that it calls, or under another name of its own."""
-    built = (one for kind in BUILT for one in kind.finditer(text) if _word(text, one) in KINDS)
-    return run_in(text, (one.start() for one in built), METHODS) or bool(RENAMED.search(text))
+    built = [one.start() for kind in BUILT for one in kind.finditer(text) if _is_kind(_dotted(text, one))]
+    return (bool(built) and run_in(text, built, METHODS)) or bool(RENAMED.search(text))
 
 
-def _word(text: str, found: "re.Match[str]") -> str:
+def _is_kind(name: str) -> bool:
+    return name.rpartition(".")[2] in KINDS and not name.startswith("self.")
+
+
+def _dotted(text: str, found: "re.Match[str]") -> str:
     """The whole name of what is called."""
     start = found.start()
-    while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
+    while start and (text[start - 1].isalnum() or text[start - 1] in "_."):
         start -= 1
     return text[start : found.end()].rstrip("( \t\r\n")
 

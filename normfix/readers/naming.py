@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 
 from normfix.lazy import pattern
@@ -34,20 +34,30 @@ def names_norm(text: str) -> bool:
         return False
     told = ""
     for stem in (*_CLASSES, *_FUNCTIONS):
-        if stem in text and _speaks_of(stem, text):
-            told = told or (_PROBE.sub("", text) if "isinstance" in text else text)
-            if told is text or _speaks_of(stem, told):
+        if stem in text and any(True for _ in places_of(stem, text)):
+            told = told or without_probes(text)
+            if told is text or any(True for _ in places_of(stem, told)):
                 return True
     return "Norm" in text and _PART.search(text) is not None
 
 
-def _speaks_of(stem: str, text: str) -> bool:
-    """Do these names stand in code, and not only in lines of comments or as a text that a decorator is given."""
+def names_layer_norms_only(text: str) -> bool:
+    """Are the norms that this code names all of the class LayerNorm."""
+    others = (stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text and stem != "LayerNorm")
+    return not any(True for stem in others for _ in places_of(stem, text)) and _PART.search(text) is None
+
+
+def places_of(stem: str, text: str) -> Iterator[int]:
+    """Where names of this stem stand, other than in lines of comments and as a text that a decorator is given."""
     for found in _whole(stem).finditer(text):
         line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()].lstrip()
         if not line.startswith("#") and not (line.startswith("@") and line.endswith(("'", '"'))):
-            return True
-    return False
+            yield found.start()
+
+
+def without_probes(text: str) -> str:
+    """The text without its questions about classes."""
+    return _PROBE.sub("", text) if "isinstance" in text else text
 
 
 def without_comments(lines: Iterable[str]) -> list[str]:
