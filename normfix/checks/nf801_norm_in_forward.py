@@ -23,8 +23,10 @@ KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 PARTS = ("Norm", "Dropout")
 """A part of the name of each."""
 BUILT = (pattern(r"Norm(?:[123]d)?\s*\("), pattern(r"Dropout(?:[123]d)?\s*\("))
-RENAMED = pattern(
-    r"(?:Norm|Dropout)(?:[123]d)?[ \t]+as\b|(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"
+RENAMED = (
+    pattern(r"Norm(?:[123]d)?[ \t]+as\b"),
+    pattern(r"Dropout(?:[123]d)?[ \t]+as\b"),
+    pattern(r"(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"),
 )
 METHODS = ("forward", "__call__")
 SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
@@ -33,7 +35,7 @@ SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 def _may_build(text: str) -> bool:
     """Is one built in the forward pass, or in a method that it calls, or under another name of its own."""
     built = [one.start() for kind in BUILT for one in kind.finditer(text) if _is_kind(_dotted(text, one))]
-    return (bool(built) and run_in(text, built, METHODS)) or bool(RENAMED.search(text))
+    return (bool(built) and run_in(text, built, METHODS)) or any(one.search(text) for one in RENAMED)
 
 
 def _is_kind(name: str) -> bool:
