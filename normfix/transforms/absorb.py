@@ -43,8 +43,8 @@ def into_producer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
     name = operation(node)
     axis, size = result_axis(node)
     vectors = [landing.affine.vectors(axis, size, flow.name(node)) for landing in landings]
-    s, t = _same(vectors, flow.name(node))
     layer = layer_of(flow, [landing.node for landing in landings])
+    s, t = _same(vectors, flow.name(node))
     weight, bias = layer.read(store)
     changed: tuple[Tensor, Tensor | None]
     if name in TRANSPOSED:
@@ -136,7 +136,8 @@ def _tensor(flow: Flow, node: fx.Node, name: str, path: str) -> str | None:
         return None
     found = flow.tensor(value)
     if found is None:
-        raise Refused(f"the {name} of `{path}` is computed, not stored (parametrized, standardised, pruned or cast)")
+        by = f", by `{operation(value)}`" if isinstance(value, fx.Node) else ""
+        raise Refused(f"the {name} of `{path}` is computed, not stored{by}")
     owners = {flow.paths[id(flow.model.get_submodule(alias.rpartition(".")[0]))] for alias in flow.aliases[found]}
     if path not in owners:
         raise Refused(f"the {name} that `{path}` reads belongs to `{found}`")

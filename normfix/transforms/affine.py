@@ -43,6 +43,25 @@ class Affine:
         """Is it the same map everywhere along these axes."""
         return all(part.shape[axis] == 1 for part in (self.scale, self.shift) for axis in axes)
 
+    def equals(self, other: Affine) -> bool:
+        """Is it the same map, in the same form."""
+        return torch.equal(self.scale, other.scale) and torch.equal(self.shift, other.shift)
+
+    def then(self, other: Affine) -> Affine:
+        """This map, and the other one on its result."""
+        return Affine(self.scale * other.scale, self.shift * other.scale + other.shift)
+
+    def squeeze(self, axes: Sequence[int]) -> Affine:
+        """The same map without these axes, which it does not vary along."""
+        return Affine(self.scale.squeeze(list(axes)), self.shift.squeeze(list(axes)))
+
+    def unsqueeze(self, axes: Sequence[int]) -> Affine:
+        """The same map with these axes more, given in ascending order."""
+        scale, shift = self.scale, self.shift
+        for axis in axes:
+            scale, shift = scale.unsqueeze(axis), shift.unsqueeze(axis)
+        return Affine(scale, shift)
+
     def permute(self, order: Sequence[int]) -> Affine:
         return Affine(self.scale.permute(*order), self.shift.permute(*order))
 

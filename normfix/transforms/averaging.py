@@ -43,7 +43,7 @@ def resize(node: fx.Node, affine: Affine) -> Affine:
 def pad(node: fx.Node, affine: Affine) -> Affine:
     pads = whole_numbers(argument(node, "pad"))
     if argument(node, "mode") == "constant" and any(size > 0 for size in pads):
-        raise Refused(f"`{node.name}` pads with a constant")
+        raise Refused(f"`{node.name}` pads with a constant, which the norm would change")
     need_constant(node, affine, range(-(len(pads) // 2), 0))
     return affine
 
@@ -58,10 +58,7 @@ def pull_mean(node: fx.Node, affine: Affine) -> Affine:
     axes = _mean_axes(node)
     if _has(node, "keepdim") and argument(node, "keepdim"):
         return affine
-    scale, shift = affine.scale, affine.shift
-    for axis in axes:
-        scale, shift = scale.unsqueeze(axis), shift.unsqueeze(axis)
-    return Affine(scale, shift)
+    return affine.unsqueeze(axes)
 
 
 def push_mean(node: fx.Node, affine: Affine) -> Affine:
@@ -69,7 +66,7 @@ def push_mean(node: fx.Node, affine: Affine) -> Affine:
     need_constant(node, affine, axes)
     if _has(node, "keepdim") and argument(node, "keepdim"):
         return affine
-    return Affine(affine.scale.squeeze(axes), affine.shift.squeeze(axes))
+    return affine.squeeze(axes)
 
 
 def need_constant(node: fx.Node, affine: Affine, axes: Sequence[int]) -> None:

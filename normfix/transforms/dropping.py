@@ -111,6 +111,8 @@ def _norms(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
             continue
         if name in _BY_CHANCE:
             raise Refused(f"{flow.name(reader)} drops elements in training")
+        if name in ("mul", "div") and len(reader.all_input_nodes) > 1:
+            raise Refused(f"{flow.name(reader)} multiplies by a tensor, which training may change")
         found += _norms(flow, reader, passes.push(flow, reader, node, affine))
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
@@ -16,7 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from normfix.readers.live.operators import writes_to
 from normfix.transforms.base import Refused
-from normfix.transforms.inlining import enclosed, inlined
+from normfix.transforms.inlining import enclosed, inlined, literals
 from normfix.transforms.nodes import operation
 
 _SHAPE_ONLY = {
@@ -40,17 +41,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The part of an exported program that holds no tensors: it outlives the model that it was captured from."""
+    """An exported program without the state of the model: it outlives the model that it was captured from."""
 
     graph: fx.Graph
     signature: ExportGraphSignature
     enclosed: Mapping[str, str]
     """Modules that ran in a graph within the graph, by path, and the operation that holds it."""
+    literals: Mapping[str, Tensor]
+    """Tensors that forward writes out or plain attributes hold, by the name of their node."""
 
     @classmethod
     def of(cls, program: ExportedProgram) -> Trace:
         graph = inlined(program.graph_module)
-        return cls(graph, program.graph_signature, enclosed(program.graph_module))
+        return cls(graph, program.graph_signature, enclosed(program.graph_module), literals(program))
 
 
 class Flow:
@@ -59,6 +62,7 @@ class Flow:
     def __init__(self, model: nn.Module, trace: Trace, unsteady: Mapping[str, str] | None = None) -> None:
         self.model = model
         self.enclosed = trace.enclosed
+        self.literals = trace.literals
         self.unsteady = unsteady or {}
         """Modules that other sizes of the input call more or less often, each with a sentence."""
         self.nodes = list(trace.graph.nodes)
@@ -72,7 +76,9 @@ class Flow:
             name = self.tensor(node)
             if name is not None:
                 self._holders.setdefault(name, []).append(node)
-        self.writes = [(node, targets) for node in self.nodes if (targets := writes_to(node))]
+        self.writes = [
+            (node, targets) for node in self.nodes if operation(node) != "detach" and (targets := writes_to(node))
+        ]
         """Operations that write into tensors, and which."""
         self._positions = {node: position for position, node in enumerate(self.nodes)}
         self._steps: dict[fx.Node, list[Step]] = {}
@@ -94,6 +100,16 @@ class Flow:
     def position(self, node: fx.Node) -> int:
         """When this node runs, among all."""
         return self._positions[node]
+
+    @cached_property
+    def varying(self) -> frozenset[fx.Node]:
+        """The nodes that depend on the inputs of the model."""
+        found: set[fx.Node] = set()
+        for node in self.nodes:
+            given = node.op == "placeholder" and node.name not in self.literals and self.tensor(node) is None
+            if given or any(part in found for part in node.all_input_nodes):
+                found.add(node)
+        return frozenset(found)
 
     def readers(self, node: fx.Node) -> list[fx.Node]:
         """The nodes that read the values of this one."""

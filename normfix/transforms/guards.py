@@ -157,8 +157,9 @@ def not_called_again(flow: Flow, conv: fx.Node) -> None:
 def writes_in_place(node: fx.Node) -> bool:
     """Does this operation write into what it reads."""
     schema = getattr(node.target, "_schema", None)
-    return schema is not None and any(
-        argument.alias_info is not None and argument.alias_info.is_write for argument in schema.arguments
+    return operation(node) != "detach" and any(
+        argument.alias_info is not None and argument.alias_info.is_write
+        for argument in getattr(schema, "arguments", ())
     )
 
 

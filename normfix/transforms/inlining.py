@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
+from torch.export import ExportedProgram
 from torch.fx.node import map_arg
 
 from normfix.transforms.nodes import operation
@@ -48,6 +49,13 @@ def enclosed(module: fx.GraphModule) -> dict[str, str]:
     """Modules that ran in graphs which stay within the graph (autocast, conditions), by path, each with the operation
     that holds its graph."""
     return {path: name for name, inner in _held(module) for path in _paths(inner)}
+
+
+def literals(program: ExportedProgram) -> dict[str, Tensor]:
+    """Tensors that forward writes out or plain attributes hold, by the name of their node."""
+    held = program.constants
+    named = program.graph_signature.inputs_to_lifted_tensor_constants
+    return {name: held[target] for name, target in named.items() if isinstance(held.get(target), Tensor)}
 
 
 def _graph_of(module: fx.GraphModule, node: fx.Node) -> fx.GraphModule | None:

@@ -8,6 +8,8 @@ from torch import fx
 from normfix import vocabulary
 from normfix.transforms.base import Refused
 
+_ALIASES = {"true_divide": "div", "divide": "div", "multiply": "mul", "subtract": "sub", "negative": "neg"}
+
 
 def operation(node: fx.Node) -> str:
     """One word for what a node does: "conv2d", "add", "relu", whatever overload or in-place form it has."""
@@ -15,7 +17,8 @@ def operation(node: fx.Node) -> str:
         return node.op
     schema = getattr(node.target, "_schema", None)
     name = schema.name.split("::")[-1] if schema is not None else getattr(node.target, "__name__", str(node.target))
-    return vocabulary.canonical(str(name))
+    plain = vocabulary.canonical(str(name))
+    return _ALIASES.get(plain, plain)
 
 
 def argument(node: fx.Node, name: str) -> object:

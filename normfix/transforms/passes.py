@@ -13,28 +13,33 @@ import torch
 from torch import fx
 
 from normfix.transforms.affine import Affine
-from normfix.transforms.arithmetic import pull_scale, pull_sum, push_scale, push_sum
+from normfix.transforms.arithmetic import FIXED, pull_fixed, push_fixed
 from normfix.transforms.averaging import POOLS, SCALES, pad, pool, pull_mean, push_mean, resize
 from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation, source
-from normfix.transforms.picking import PICKS, SPLITS, pull_picked, push_picked
+from normfix.transforms.picking import pull_picked, push_picked
+from normfix.transforms.places import PICKS, SPLITS
 from normfix.transforms.rearranging import (
+    JOINS,
+    PIXELS,
+    TURNS,
     Pulled,
-    pull_cat,
+    pull_joined,
     pull_permute,
+    pull_pixels,
     pull_reshape,
-    push_cat,
+    push_joined,
     push_permute,
+    push_pixels,
     push_reshape,
 )
 
 Push = Callable[[fx.Node, Affine], Affine]
 
-_HANDS_ON = frozenset("alias detach contiguous clone lift_fresh lift_fresh_copy".split())
+_HANDS_ON = frozenset("alias detach contiguous clone lift_fresh lift_fresh_copy positive".split())
 _DROPOUTS = frozenset("dropout alpha_dropout feature_dropout feature_alpha_dropout native_dropout".split())
-_TURNS = frozenset("permute transpose t swapdims movedim moveaxis".split())
-_RESHAPES = frozenset("view reshape reshape_as view_as flatten unflatten squeeze unsqueeze _unsafe_view".split())
+_RESHAPES = frozenset("view reshape reshape_as view_as flatten unflatten squeeze unsqueeze ravel _unsafe_view".split())
 
 
 def pull(flow: Flow, node: fx.Node, affine: Affine) -> Pulled:
@@ -44,10 +49,10 @@ def pull(flow: Flow, node: fx.Node, affine: Affine) -> Pulled:
         return [(flow.removed[node], affine)]
     if name in _HANDS_ON:
         return [(source(node), affine)]
-    if name == "cat":
-        return pull_cat(node, affine)
-    if name in ("add", "sub"):
-        return pull_sum(flow, node, affine)
+    if name in JOINS:
+        return pull_joined(node, affine)
+    if name in FIXED:
+        return pull_fixed(flow, node, affine)
     if name in PICKS:
         return pull_picked(flow, node, affine)
     back = _BACKWARD.get(name)
@@ -61,12 +66,12 @@ def push(flow: Flow, node: fx.Node, read: fx.Node, affine: Affine) -> Affine:
     name = operation(node)
     if node in flow.removed or name in _HANDS_ON or name in SPLITS:
         return affine
-    if name == "cat":
-        return push_cat(node, read, affine)
-    if name in ("add", "sub"):
-        return push_sum(flow, node, read, affine)
+    if name in JOINS:
+        return push_joined(node, read, affine)
+    if name in FIXED:
+        return push_fixed(flow, node, read, affine)
     if name in PICKS:
-        return push_picked(node, affine)
+        return push_picked(flow, node, read, affine)
     forward = _FORWARD.get(name)
     if forward is None:
         raise Refused(f"{flow.name(node)} stands between")
@@ -98,14 +103,14 @@ _SAME: dict[str, Push] = {
 _BACKWARD: dict[str, Push] = {
     **_SAME,
     **dict.fromkeys(_RESHAPES, pull_reshape),
-    **dict.fromkeys(_TURNS, pull_permute),
-    **dict.fromkeys(("mul", "div"), pull_scale),
+    **dict.fromkeys(TURNS, pull_permute),
+    **dict.fromkeys(PIXELS, pull_pixels),
     "mean": pull_mean,
 }
 _FORWARD: dict[str, Push] = {
     **_SAME,
     **dict.fromkeys(_RESHAPES, push_reshape),
-    **dict.fromkeys(_TURNS, push_permute),
-    **dict.fromkeys(("mul", "div"), push_scale),
+    **dict.fromkeys(TURNS, push_permute),
+    **dict.fromkeys(PIXELS, push_pixels),
     "mean": push_mean,
 }

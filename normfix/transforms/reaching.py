@@ -14,6 +14,7 @@ from normfix.transforms.flow import Flow
 from normfix.transforms.guards import not_changed_in_place
 from normfix.transforms.nodes import operation
 from normfix.transforms.picking import read_apart
+from normfix.transforms.places import EXPANDS
 from normfix.transforms.sites import NormCall
 from normfix.transforms.store import Store
 
@@ -25,7 +26,7 @@ _CONSUMERS = frozenset({*CONVOLUTIONS, "linear"})
 def into_layers_behind(flow: Flow, store: Store, calls: Mapped) -> str:
     """Fold the maps into the layers whose results these calls read. Returns the layers' paths. Raises `Refused`."""
     landings = [landing for call, affine in calls for landing in _producers(flow, call, call.read, affine)]
-    return ", ".join(f"`{into_producer(flow, store, group)}`" for group in _by_layer(flow, landings))
+    return ", ".join(f"`{into_producer(flow, store, group)}`" for group in _by_layer(flow, _joined(landings)))
 
 
 def into_layers_ahead(flow: Flow, store: Store, calls: Mapped) -> str:
@@ -46,8 +47,8 @@ def _producers(flow: Flow, call: NormCall, node: fx.Node, affine: Affine) -> lis
         raise Refused(f"it reads {flow.name(node)}")
     if not read_apart(flow, node):
         flow.only_reader(node)
-    if operation(node) == "getitem":
-        not_changed_in_place(flow, call.result)  # torch lets nobody write into one of several views
+    if operation(node) == "getitem" or operation(node) in EXPANDS:
+        not_changed_in_place(flow, call.result)  # torch lets nobody write into one of several views, or elements
     if node in flow.closed:
         raise Refused(f"{flow.name(node)} was folded in a way of its own")
     if operation(node) in PRODUCERS and node not in flow.removed:
@@ -72,6 +73,15 @@ def _consumers(flow: Flow, node: fx.Node, affine: Affine) -> list[Landing]:
         else:
             found += _consumers(flow, reader, passes.push(flow, reader, node, affine))
     return found
+
+
+def _joined(landings: list[Landing]) -> list[Landing]:
+    """One map for each node: where several reach it, each maps a part of its own (`read_apart`)."""
+    whole: dict[fx.Node, Affine] = {}
+    for landing in landings:
+        before = whole.get(landing.node)
+        whole[landing.node] = landing.affine if before is None else before.then(landing.affine)
+    return [Landing(node, affine) for node, affine in whole.items()]
 
 
 def _by_layer(flow: Flow, landings: list[Landing]) -> list[list[Landing]]:

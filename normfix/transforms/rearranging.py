@@ -11,6 +11,9 @@ from normfix.transforms.averaging import whole_numbers
 from normfix.transforms.base import Refused
 from normfix.transforms.nodes import argument, operation, shape, source
 
+TURNS = frozenset("permute transpose t swapdims movedim moveaxis mT numpy_T adjoint".split())
+JOINS = frozenset({"cat", "stack"})
+PIXELS = frozenset({"pixel_shuffle", "pixel_unshuffle"})
 Pulled = list[tuple[fx.Node, Affine]]
 """The tensors that an operation reads, each with the map to apply to it."""
 
@@ -21,8 +24,10 @@ def _order(node: fx.Node) -> list[int]:
     axes = list(range(rank))
     if name == "permute":
         return [int(axis) % rank for axis in argument(node, "dims")]  # type: ignore[attr-defined]  # a list of axes
-    if name == "t":
+    if name in ("t", "numpy_T"):
         return axes[::-1]
+    if name in ("mT", "adjoint"):
+        return [*axes[:-2], axes[-1], axes[-2]]
     first, second = ([int(axis) % rank for axis in whole_numbers(value)] for value in node.args[1:3])
     if name in ("movedim", "moveaxis"):
         rest = [axis for axis in axes if axis not in first]
@@ -50,37 +55,75 @@ def push_reshape(node: fx.Node, affine: Affine) -> Affine:
     return affine.reshape(shape(source(node)), shape(node))
 
 
-def pull_cat(node: fx.Node, affine: Affine) -> Pulled:
-    axis = _cat_axis(node)
-    parts: Pulled = []
+def pull_pixels(node: fx.Node, affine: Affine) -> Affine:
+    return _gather(node, affine) if operation(node) == "pixel_shuffle" else _spread(node, affine)
+
+
+def push_pixels(node: fx.Node, affine: Affine) -> Affine:
+    return _spread(node, affine) if operation(node) == "pixel_shuffle" else _gather(node, affine)
+
+
+def _spread(node: fx.Node, affine: Affine) -> Affine:
+    """From (.., C r r, H, W) by (.., C, r, r, H, W) to (.., C, H r, W r)."""
+    deep, fine, middle, order = _pixels(node)
+    turned = affine.reshape(deep, middle).permute(order).reshape([middle[axis] for axis in order], fine)
+    if not turned.constant_along([-2, -1]):
+        raise Refused(f"`{node.name}` moves pixels between channels that the norm scales differently")
+    return turned
+
+
+def _gather(node: fx.Node, affine: Affine) -> Affine:
+    deep, fine, middle, order = _pixels(node)
+    split = affine.reshape(fine, [middle[axis] for axis in order])
+    return split.permute([order.index(axis) for axis in range(len(order))]).reshape(middle, deep)
+
+
+def _pixels(node: fx.Node) -> tuple[Sequence[int], Sequence[int], list[int], list[int]]:
+    """The sizes with many channels, those with many pixels, those between, and the order of the axes there."""
+    shuffles = operation(node) == "pixel_shuffle"
+    [r] = whole_numbers(argument(node, "upscale_factor" if shuffles else "downscale_factor"))
+    deep, fine = (shape(source(node)), shape(node)) if shuffles else (shape(node), shape(source(node)))
+    *rest, channels, height, width = deep
+    n = len(rest)
+    return deep, fine, [*rest, channels // (r * r), r, r, height, width], [*range(n + 1), n + 3, n + 1, n + 4, n + 2]
+
+
+def pull_joined(node: fx.Node, affine: Affine) -> Pulled:
+    axis = _joined_axis(node)
+    maps: dict[fx.Node, Affine] = {}
     start = 0
-    for part in _parts(node):
-        size = shape(part)[axis]
-        parts.append((part, affine.narrow(axis, start, size)))
+    for part, size in zip(_parts(node), _sizes(node), strict=True):
+        own = affine.narrow(axis, start, size)
+        own = own.squeeze([axis]) if operation(node) == "stack" else own
+        if not maps.setdefault(part, own).equals(own):
+            raise Refused(f"`{node.name}` holds one tensor twice, and the norm scales the two differently")
         start += size
-    return parts
+    return list(maps.items())
 
 
-def push_cat(node: fx.Node, read: fx.Node, affine: Affine) -> Affine:
-    axis = _cat_axis(node)
+def push_joined(node: fx.Node, read: fx.Node, affine: Affine) -> Affine:
+    axis = _joined_axis(node)
     rank = len(shape(node))
-    parts = _parts(node)
-    return concatenate(
-        [affine if part is read else Affine.identity(rank) for part in parts],
-        axis,
-        [shape(part)[axis] for part in parts],
-    )
+    own = affine.unsqueeze([axis]) if operation(node) == "stack" else affine
+    return concatenate([own if part is read else Affine.identity(rank) for part in _parts(node)], axis, _sizes(node))
 
 
-def _cat_axis(node: fx.Node) -> int:
+def _joined_axis(node: fx.Node) -> int:
     axis = argument(node, "dim")
     if not isinstance(axis, int):
         raise Refused(f"the axis of `{node.name}` is not known")
     return axis % len(shape(node))
 
 
+def _sizes(node: fx.Node) -> list[int]:
+    """How much of the axis each part takes."""
+    if operation(node) == "cat" and any(len(shape(part)) != len(shape(node)) for part in _parts(node)):
+        raise Refused(f"`{node.name}` joins a tensor without axes")
+    return [1 if operation(node) == "stack" else shape(part)[_joined_axis(node)] for part in _parts(node)]
+
+
 def _parts(node: fx.Node) -> list[fx.Node]:
     parts = node.args[0]
     if not isinstance(parts, Sequence) or not all(isinstance(part, fx.Node) for part in parts):
-        raise Refused(f"what `{node.name}` concatenates is not known")
+        raise Refused(f"what `{node.name}` joins is not known")
     return [part for part in parts if isinstance(part, fx.Node)]

@@ -17,6 +17,8 @@ class Network(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.parts = nn.ModuleList(nn.BatchNorm2d(CHANNELS // 2) for _ in steps)
+        self.register_buffer("order", torch.tensor([2, 0, 3, 1]))
+        self.register_buffer("numbers", torch.tensor([[[0.5]], [[-1.0]], [[2.0]], [[0.1]]]))
         self.steps = steps
         self.outputs = outputs
 
@@ -64,13 +66,39 @@ class Network(nn.Module):
             return nn.functional.channel_shuffle(a, 2)
         if kind == "number":
             return (a + 0.5) * 2
+        return self._regrouped(kind, a, b)
+
+    def _regrouped(self, kind: str, a: Tensor, b: Tensor) -> Tensor:
+        if kind == "index":
+            return a[:, self.order]
+        if kind == "twice":
+            return a[:, [0, 0, 3, 1]]
+        if kind == "stack":
+            return torch.stack([a, b], 2).flatten(1, 2)[:, ::2]
+        if kind == "pixels":
+            return nn.functional.pixel_unshuffle(nn.functional.pixel_shuffle(a, 2), 2)
+        if kind == "space":
+            return nn.functional.pixel_shuffle(nn.functional.pixel_unshuffle(a, 2), 2)
+        if kind == "repeat":
+            return a.repeat(1, 2, 1, 1)[:, 2:6]
+        if kind == "expand":
+            return a.mean((2, 3), keepdim=True).expand_as(a)
+        if kind == "context":
+            return a - b.mean((2, 3), keepdim=True)
+        if kind == "rsub":
+            return 1 - a
+        if kind == "constants":
+            return a * self.numbers - self.numbers[self.order]
+        if kind == "larger":
+            return nn.functional.interpolate(a, scale_factor=2, mode="bilinear").narrow(2, 1, 4)[..., :4]
         return a.flatten(2).reshape(a.shape)
 
 
 PARTS = ["chunk", "split", "slices"]
 KINDS = [
-    *["layer"] * 12, "relu", "add", "sub", "cat", "halves", "shuffle", "turn", "swap", "number", "reshape",
+    *["layer"] * 16, "relu", "add", "sub", "cat", "halves", "shuffle", "turn", "swap", "number", "reshape",
     *PARTS, "flip", "roll", "groups",
+    "index", "twice", "stack", "pixels", "space", "repeat", "expand", "context", "rsub", "constants", "larger",
 ]  # fmt: skip
 
 

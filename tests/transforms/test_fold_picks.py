@@ -53,7 +53,6 @@ REFUSED = {
     "slices-that-overlap-share-a-channel": (_overlapping, {"p": BN(2), "q": BN(2)}, "is read 2 times"),
     "slices-along-different-axes-share-elements": (_crossed, {"p": BN(2), "bn": BN(4)}, "is read 2 times"),
     "nobody-may-write-into-one-of-several-views": (_written, {"p": BN(2)}, "in place"),
-    "one-norm-for-both-halves-has-two-readings": (_twice, {"p": BN(2)}, "called 2 times"),
     "half-of-the-space-is-no-channel": (_halves_of_space, {"bn": BN(4)}, "acts on another axis"),
     "flat-roll-moves-across-channels": (lambda m, x: m.bn(m.c(x).roll(3)), {"bn": BN(4)}, "rolls over the ends"),
     "select-in-the-batch-beside-another-reader": (
@@ -94,6 +93,11 @@ FOLDED = {
     "tensor-split-and-negative-axis": (
         lambda m, x: (lambda a, b: m.p(a) + b)(*m.c(x).tensor_split(2, -3)),
         {"p": BN(2)},
+    ),
+    "one-norm-for-both-halves": (_twice, {"p": BN(2)}),
+    "all-parts-of-a-split-in-another-order": (
+        lambda m, x: m.bn(torch.cat(m.c(x).split(1, 1)[::-1], 1)),
+        {"bn": BN(4)},
     ),
     "two-slices-apart": (_apart, {"p": BN(2), "q": BN(2)}),
     "every-other-channel": (lambda m, x: m.bn(m.c(x)[:, 1::2]), {"bn": BN(2)}),
