@@ -46,8 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
         like = load(arguments.like, targets.parse_kwargs(arguments.kwargs))
         state, rest = checkpoints.read_with_rest(arguments.checkpoint, like.state_dict())
         done = migrate(state, like, parse_inputs(arguments.input))
+    metadata = checkpoints.metadata(arguments.checkpoint)
+    if arguments.output and Path(arguments.output).suffix != ".safetensors":
+        rest += [f"__metadata__.{name}" for name in metadata]
     if arguments.output and not arguments.dry_run:
-        saving.save_state(done.state, arguments.output)
+        saving.save_state(done.state, arguments.output, metadata)
     if arguments.output_format == "json":
         text = json.dumps(
             {"applied": [asdict(change) for change in done.applied], "refused": [], "left_out": rest}, indent=2

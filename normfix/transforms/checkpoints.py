@@ -37,6 +37,16 @@ def read_with_rest(path: str, names: Collection[str] = ()) -> tuple[dict[str, An
     return _unwrapped(found, names), rest
 
 
+def metadata(path: str) -> dict[str, str]:
+    """What a `.safetensors` file says about itself; empty for any other file."""
+    if Path(path).suffix != ".safetensors":
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def _load(file: Path) -> Any:
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file

@@ -50,8 +50,8 @@ def save(model: nn.Module | ExportedProgram, path: str, args: tuple[Any, ...], k
         raise UsageError(f"cannot write `{path}`: {error.strerror or error}") from error
 
 
-def save_state(state: Mapping[str, Any], path: str) -> None:
-    """Write a state dict as `.safetensors` or `.pt`."""
+def save_state(state: Mapping[str, Any], path: str, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a state dict as `.safetensors`, with this metadata, or as `.pt`, which has none."""
     if Path(path).suffix == ".safetensors":
         from safetensors.torch import save_file
 
@@ -60,7 +60,7 @@ def save_state(state: Mapping[str, Any], path: str) -> None:
         if odd is not None:
             raise UsageError(f"cannot write `{path}`: `{odd}` is no tensor, which only .pt can hold")
         whole = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
-        _atomically(path, lambda partial: save_file(whole, partial))
+        _atomically(path, lambda partial: save_file(whole, partial, dict(metadata or {}) or None))
     else:
         _atomically(path, lambda partial: torch.save(dict(state), partial))
 

@@ -8,9 +8,11 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from normfix.cli import main
+from normfix.transforms import checkpoints
 
 NETWORK = """
 from torch import nn
@@ -121,6 +123,17 @@ def test_drop_bias_and_migrate(folder, capsys):
     assert main(["migrate", "old.pt", *like, *INPUT, "-o", "migrated.pt"]) == 0
     new, migrated = (torch.load(name, weights_only=True) for name in ("new.pt", "migrated.pt"))
     assert new.keys() == migrated.keys() and all(torch.equal(new[name], migrated[name]) for name in new)
+
+
+@pytest.mark.parametrize(("suffix", "left_out"), [(".safetensors", []), (".pt", ["__metadata__.format"])])
+def test_migrate_keeps_the_metadata_where_the_file_can_hold_it(folder, capsys, suffix, left_out):
+    import rewrites_network
+
+    save_file(rewrites_network.fixed().state_dict(), "old.safetensors", {"format": "pt"})
+    like = ["--like", "rewrites_network.py:net", "--kwargs", '{"bias": false}', "--output-format", "json"]
+    assert main(["migrate", "old.safetensors", *like, *INPUT, "-o", f"new{suffix}"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == left_out
+    assert checkpoints.metadata(f"new{suffix}") == ({} if left_out else {"format": "pt"})
 
 
 def test_swap_estimates_statistics_from_batches(folder, capsys):
