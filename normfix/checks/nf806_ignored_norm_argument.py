@@ -14,10 +14,11 @@ from normfix.usage.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
 NAMES = ("norm_layer", "norm", "normalization", "norm_type")
+KINDS = "|".join(sorted(kind for kind in norms.NORMS if kind.isidentifier() and kind[0].isupper()))
 PARAMETER = pattern(r"norm(?<=[(,\s]norm)(?:_layer|alization|_type)?\s*[:=,)]")
 
 
-@on_node(RULE, ast.ClassDef, words=("|".join(NAMES), "Norm|LRN", PARAMETER, may_define_module))
+@on_node(RULE, ast.ClassDef, words=("|".join(NAMES), "Norm|LRN", PARAMETER, KINDS, may_define_module))
 def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A constructor with a parameter for the norm that its body never reads, though it builds a norm."""
     script = facts.script
