@@ -208,6 +208,13 @@ class Script:
             return None
         return next((one for one in reversed(self.tree.body) if _start(one) <= place), None)
 
+    @cached_property
+    def stars(self) -> list[str]:
+        """The modules of which the file takes everything, but for torch, as the beginning of a name: ".blocks."."""
+        found = [one for one in self.of_type(ast.ImportFrom) if one.names[0].name == "*"]
+        names = ["." * one.level + (f"{one.module}." if one.module else "") for one in found]
+        return [one for one in names if not one.startswith("torch.")]
+
     def discard(self) -> None:
         """Take the tree apart, once nothing is asked any more: what refers to parts of it would keep it in memory."""
         for nodes in self.statements.values():

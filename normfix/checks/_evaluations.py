@@ -9,7 +9,7 @@ from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.flow import callers, effects, passed
+from normfix.usage.flow import callee, callers, effects, passed
 from normfix.usage.gradless import gradless, gradless_scopes, turns_grad_off
 from normfix.usage.steps import (
     Scope,
@@ -19,6 +19,7 @@ from normfix.usage.steps import (
     stored,
     subject,
     switch,
+    unwrapped,
 )
 
 ON_PURPOSE = pattern(
@@ -41,8 +42,8 @@ class Evaluation:
     call: ast.Call
     scope: Scope
     name: str
-    statement: ast.stmt
-    """The outermost statement around it that begins after the model is built."""
+    statement: ast.stmt | None
+    """The outermost statement around it that begins after the model is built; None where eval() is not all it needs."""
     for_good: bool
     """Were gradients switched off with `set_grad_enabled(False)`."""
 
@@ -57,7 +58,7 @@ def evaluations(script: Script) -> Iterator[Evaluation]:
             if not name or name in seen or switch(call) or not _may_be_network(script, scope, name):
                 continue
             for_good = any(position(one) < position(call) for one in off)
-            if (for_good or gradless(script, call)) and not _is_idle(script, scope, call):
+            if (for_good or gradless(script, call)) and not is_idle(script, scope, call):
                 seen.add(name)
                 yield Evaluation(call, scope, name, _statement(script, scope, call, name), for_good)
 
@@ -89,7 +90,7 @@ def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:
         return False
     for scope, name, value in sources:
         outer = effects(script, scope, name)
-        loaded = loads_weights(scope, name) or (value is not None and is_pretrained(value))
+        loaded = loads_weights(scope, name) or (value is not None and _brings_weights(script, value))
         if value is None or outer.evals or outer.trains or not (loaded or evaluation.for_good):
             return False
         known = fresh(script, value, False)
@@ -98,6 +99,18 @@ def judge(script: Script, evaluation: Evaluation, broad: bool) -> bool:
         if outer.unclear:
             raise Undecided(f"the mode of `{name}` is not known: {outer.unclear[0]}")
     return True
+
+
+def _brings_weights(script: Script, value: ast.expr) -> bool:
+    """Is a network pretrained, or built by a function of this file that loads weights into what it returns."""
+    core = unwrapped(value)
+    function = callee(script, core) if isinstance(core, ast.Call) else None
+    if function is None:
+        return is_pretrained(value)
+    inner = scopes(script)[function]
+    returned = {dotted(one.value) for one in walk(function) if isinstance(one, ast.Return)}
+    name = returned.pop() if len(returned) == 1 else ""
+    return bool(name) and loads_weights(inner, name) and not effects(script, inner, name).unclear
 
 
 def _sources(script: Script, scope: Scope, name: str, depth: int) -> Iterator[tuple[Scope, str, ast.expr | None]]:
@@ -133,7 +146,7 @@ def _defined(script: Script) -> frozenset[str]:
     return frozenset(node.name for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS)))
 
 
-def _is_idle(script: Script, scope: Scope, call: ast.Call) -> bool:
+def is_idle(script: Script, scope: Scope, call: ast.Call) -> bool:
     """Is the result dropped, or the input made up: a pass that moves statistics on purpose, or a smoke test."""
     if isinstance(script.around_of(call)[call], ast.Expr) or not call.args:
         return True

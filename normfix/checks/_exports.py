@@ -114,6 +114,8 @@ def fresh(script: Script, value: ast.expr, loaded: bool) -> Contents | None:
     if loaded_whole or _switches_itself(script, core):
         raise Undecided(f"the mode of what `{name}` returns is not known")
     known = contents(script, core)
+    if known.switches:
+        raise Undecided(f"the mode of what `{name}` returns is not known")
     if known.sensitive is not None:
         return known if known.sensitive else None
     last = name.rpartition(".")[2]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from normfix.lazy import pattern
 from normfix.records import dataclass
-from normfix.script import Script
+from normfix.script import Script, walk
 from normfix.usage.flow import callers, passed
 from normfix.usage.steps import Scope, calls_of, dotted, loops, scope_of, scopes
 
@@ -40,11 +40,40 @@ def loaders(script: Script) -> Iterator[Loader]:
     for call in script.of_type(ast.Call):
         if script.resolve(call.func) in CONSTRUCTORS:
             arguments = dict(zip(PARAMETERS, call.args, strict=False))
-            arguments |= {one.arg: one.value for one in call.keywords if one.arg is not None}
+            for one in call.keywords:
+                arguments |= _spread(script, call, one.value) if one.arg is None else {one.arg: one.value}
             complete = all(one.arg is not None for one in call.keywords) and not any(
                 isinstance(one, ast.Starred) for one in call.args
             )
             yield Loader(call, _bound_name(script, call), arguments, complete)
+
+
+def _spread(script: Script, call: ast.Call, options: ast.expr) -> dict[str, ast.expr]:
+    """What is known of `**options`, which the function writes out once: the entries that nothing sets again."""
+    scope = scope_of(script, call)
+    value = scope.value(dotted(options)) if isinstance(options, ast.Name) else options
+    found: dict[str, ast.expr] = {}
+    if isinstance(value, ast.Dict):
+        pairs = zip(value.keys, value.values, strict=True)
+        found = {str(getattr(key, "value", "")): one for key, one in pairs if key is not None}
+    elif isinstance(value, ast.Call) and dotted(value.func) == "dict":
+        found = {one.arg: one.value for one in value.keywords if one.arg is not None}
+    later = _set_later(script, scope, dotted(options)) if found and isinstance(options, ast.Name) else set()
+    return {} if later is None else {name: one for name, one in found.items() if name not in later}
+
+
+def _set_later(script: Script, scope: Scope, name: str) -> set[str] | None:
+    """The entries of a dict that a scope sets by index or `update`; None where it is not clear which."""
+    found: set[object] = set()
+    for part in walk(scope.node):
+        if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store) and dotted(part.value) == name:
+            found.add(getattr(part.slice, "value", None))
+        elif isinstance(part, ast.Call) and dotted(part.func) == f"{name}.update":
+            values = [scope.value(dotted(one)) if dotted(one) else one for one in part.args]
+            for one in values:
+                found |= {getattr(key, "value", None) for key in one.keys} if isinstance(one, ast.Dict) else {None}
+            found |= {one.arg for one in part.keywords}
+    return None if None in found else {str(one) for one in found}
 
 
 def named_for_training(loader: Loader) -> bool:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.engine import Facts, Rule, on_layer
+from normfix.checks._flow import ELEMENTWISE, same
+from normfix.engine import Facts, Rule, on_call, on_layer
 from normfix.findings import Problem, Severity
-from normfix.graph import Layer
+from normfix.graph import Call, Layer, Unknown
+from normfix.vocabulary import CONVOLUTIONS
 
 RULE = Rule("NF105", "indivisible-groups", Severity.ERROR, readers={"source", "model"})
 
@@ -28,6 +30,26 @@ def indivisible_groups(layer: Layer, facts: Facts) -> Iterator[Problem]:
         yield _accident(layer, f"has {groups} groups for {groups} channels: each is normalised alone, an instance norm")
     elif groups == 1 < channels and _is_computed(layer):
         yield _accident(layer, f"has one group for its {channels} channels: it normalises them together, a layer norm")
+
+
+@on_call(RULE, {"GroupNorm"})
+def swapped_groups(call: Call, facts: Facts) -> Iterator[Problem]:
+    """GroupNorm(channels, 32) behind a convolution of that many channels, however many these are."""
+    groups, channels = (call.layer.arguments.get(one) for one in ("num_groups", "num_channels"))
+    if groups is None or channels is None or not isinstance(groups.value, Unknown):
+        return
+    if not isinstance(channels.value, int) or not channels.text.isdigit():
+        return
+    maker = call.producer()
+    while maker.kind in ELEMENTWISE:
+        maker = maker.producer()
+    if maker.kind in CONVOLUTIONS and same(maker.layer, "out_channels", call.layer, "num_groups"):
+        yield Problem(
+            call.layer.site,
+            f"`{call.layer.name}` has as many groups as `{maker.layer.name}` makes channels (`{groups.text}`), and "
+            f"is built for {channels.text} channels: the arguments look swapped",
+            help=f"Write `GroupNorm({channels.text}, {groups.text})`",
+        )
 
 
 def _accident(layer: Layer, fact: str) -> Problem:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._flow import origin_of_channels, same, upstream
 from normfix.checks._modes import example_batch
+from normfix.checks._written import surely_differ
 from normfix.engine import Facts, Rule, on_call
 from normfix.findings import Problem, Severity
 from normfix.graph import Call, Layer, Shape, Undecided, Unknown
@@ -25,7 +26,7 @@ CONV = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
 @on_call(RULE, TRAILING)
 def wrong_normalized_shape(call: Call, facts: Facts) -> Iterator[Problem]:
     """LayerNorm counts its axes from the end; the channels of a convolution stand on axis 1."""
-    for fact, remedy in (_over_width(call), _other_sizes(call), _over_batch(call, facts)):
+    for fact, remedy in (_over_width(call), _other_sizes(call, facts), _over_batch(call, facts)):
         if fact:
             yield Problem(call.layer.site, f"`{call.layer.name}` {fact}", help=remedy)
             return
@@ -61,17 +62,26 @@ def _is_built_for_channels(call: Call, maker: Call) -> bool:
     return len(sizes) == 1 and sizes[0] == maker.layer.value("out_channels")
 
 
-def _other_sizes(call: Call) -> tuple[str, str]:
+def _other_sizes(call: Call, facts: Facts) -> tuple[str, str]:
     """Linear -> LayerNorm of another width: raises at the first batch."""
     maker = next((one for one in _makers(call) if one.kind in WIDTHS), None)
     if maker is None:
         return "", ""
-    sizes, width = norms.normalized_shape(call.layer), _width(maker.layer)
-    if sizes[-1] == width or (width == 1 and maker is not _behind_elementwise(call)):
+    try:
+        size, width = str(norms.normalized_shape(call.layer)[-1]), str(_width(maker.layer))
+    except Undecided:
+        alone = maker.kind not in RECURRENT and maker is _behind_elementwise(call)
+        written = (
+            surely_differ(maker.layer, WIDTHS[maker.kind], call.layer, "normalized_shape", facts) if alone else None
+        )
+        if written is None:
+            raise
+        width, size = (f"`{one}`" for one in written)
+    if size == width or (width == "1" and maker is not _behind_elementwise(call)):
         return "", ""  # a sum spreads a width of one over that of its other part
     return (
-        f"normalises {sizes[-1]} elements, but `{maker.layer.name}` makes {width}",
-        f"Pass `normalized_shape={width}`",
+        f"normalises {size} elements, but `{maker.layer.name}` makes {width}",
+        f"Pass `normalized_shape={width.strip('`')}`",
     )
 
 

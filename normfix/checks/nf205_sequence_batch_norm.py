@@ -58,12 +58,27 @@ def _maker(call: Call) -> Call | None:
     """The layer that put its features on the last axis; None where another kind made the tensor."""
     maker = call.producer()
     while maker.kind in ELEMENTWISE or maker.kind in ("getitem", "add"):
-        behind = _beside_constant(maker) if maker.kind == "add" else maker.producer()
+        behind = _of_sum(maker) if maker.kind == "add" else maker.producer()
         if behind is None:
             return None
         maker = behind
     is_linear = maker.kind == "matmul" and _beside_constant(maker) is not None
     return maker if maker.kind in CHANNELS_LAST or is_linear else None
+
+
+def _of_sum(call: Call) -> Call | None:
+    """The operand that tells where the features of a sum are: what is added to it, or the one out of an attention."""
+    return _beside_constant(call) or next((one for one in call.inputs if isinstance(one, Call) and _attends(one)), None)
+
+
+def _attends(call: Call) -> bool:
+    """Is this, but for a dropout, the output of an attention layer: the residual beside it is of the same shape."""
+    try:
+        while call.kind in ELEMENTWISE or call.kind == "getitem":
+            call = call.producer()
+    except Undecided:
+        return False
+    return call.kind == "MultiheadAttention"
 
 
 def _beside_constant(call: Call) -> Call | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from normfix import norms, vocabulary
 from normfix.checks._evaluations import Evaluation, evaluations, judge
 from normfix.checks._exports import EXPORTING, Export, construction, exports, fresh, keeper, loads_weights, own_mode
+from normfix.checks._validations import validations
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph, Undecided
@@ -92,16 +93,23 @@ def evaluation_without_eval(script: Script, facts: Facts) -> Iterator[Problem | 
             yield _problem(script, evaluation)
 
 
+@on_script(RULE, words=("no_grad|inference_mode|grad_enabled", ".backward("))
+def validation_without_eval(script: Script, facts: Facts) -> Iterator[Problem]:
+    """A pass over held-out data, without gradients, in the loop that trains the model, with no eval() between."""
+    if not is_unit_test(script) and facts.options.get("missing-eval") != "broad":
+        yield from (_problem(script, one) for one in validations(script))
+
+
 def _problem(script: Script, evaluation: Evaluation) -> Problem:
-    site = script.site(evaluation.call)
-    statement = script.site(evaluation.statement)
+    statement = evaluation.statement
+    remedy = InsertStatement(script.site(statement), f"{evaluation.name}.eval()") if statement is not None else None
     return Problem(
-        site,
+        script.site(evaluation.call),
         f"`{evaluation.name}` is evaluated in training mode: switching gradients off does not switch the mode, "
-        "and `eval()` is never called on it",
-        help=f"Call `{evaluation.name}.eval()` before the evaluation",
-        remedy=InsertStatement(statement, f"{evaluation.name}.eval()"),
-        safety=Safety.UNSAFE,
+        "and nothing calls `eval()` on it before",
+        help=f"Call `{evaluation.name}.eval()` before the evaluation" + ("" if remedy else ", and `train()` after it"),
+        remedy=remedy,
+        safety=Safety.UNSAFE if remedy else Safety.DISPLAY,
     )
 
 

@@ -7,6 +7,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.script import Script, walk
+from normfix.usage.conditions import opposed
 from normfix.usage.flow import Event, callee, effects, events
 from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch, unwrapped
 
@@ -84,7 +85,7 @@ def _lasting_eval(script: Script, scope: Scope, loop: Loop, name: str) -> Event 
     if first is None or "train" in kinds or not {"forward", "backward", "step"} <= kinds:
         return None
     before = {one.kind for one in happened[: happened.index(first)]}
-    if not {"forward", "backward"} <= before:
+    if not {"forward", "backward"} <= before and not _is_for_other_phase(script, first, happened):
         # Another model is trained here, or eval mode is meant: a probe on frozen features.
         return None
     if any(position(call) < position(loop) for call in effects(script, scope, name).evals if call in scope.calls):
@@ -93,3 +94,12 @@ def _lasting_eval(script: Script, scope: Scope, loop: Loop, name: str) -> Event 
     if unclear is not None:
         raise Undecided(f"`{dotted(unclear.call.func)}` may put `{name}` back in training mode")
     return first
+
+
+def _is_for_other_phase(script: Script, found: Event, happened: list[Event]) -> bool:
+    """Is it an `if phase == "val": model.eval()` in a loop whose other phase has the backward pass."""
+    training = [one for one in happened if one.kind == "backward"]
+    around = loops(script, found.call)[:1]
+    return bool(around) and all(
+        loops(script, one.call)[1:2] == around and opposed(script, found.call, one.call) for one in training
+    )

@@ -18,6 +18,7 @@ from normfix.findings import (
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
+from normfix.usage.gradless import GRADLESS
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import dotted
 
@@ -39,7 +40,9 @@ def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     """A method `train` of a module class that eval() cannot call, that ignores the mode, or that returns nothing."""
     script = facts.script
     method = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "train"), None)
-    if script is None or method is None or method.decorator_list or not _is_module(script, node):
+    if script is None or method is None or not all(_is_plain(script, one) for one in method.decorator_list):
+        return
+    if not _is_module(script, node):
         return
     reason = _fault(script, node, method)
     if reason:
@@ -57,6 +60,12 @@ def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
 def broken_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem | Undecided]:
     """The same, in the classes of a live model."""
     yield from problems(broken_train_override, graph, facts, "train")
+
+
+def _is_plain(script: Script, decorator: ast.expr) -> bool:
+    """Does a decorator leave the arguments and the result alone: `@torch.no_grad()`, `@override`."""
+    name = script.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    return name in GRADLESS or name.rpartition(".")[2] == "override"
 
 
 def _is_module(script: Script, node: ast.ClassDef) -> bool:
@@ -96,12 +105,30 @@ def _may_be_mode(parameter: ast.arg, default: ast.expr) -> bool:
 def _lost_mode(method: ast.FunctionDef, mode: str) -> str:
     """Is the mode never used, though the body switches something."""
     used = any(isinstance(node, ast.Name) and node.id == mode for node in walk(method) if node is not method.args)
-    if used or _is_frozen_on_purpose(method):
+    if _is_frozen_on_purpose(method):
         return ""
+    if used:
+        lost = f"does not hand `{mode}` on to `super().train()`: after `eval()` the module is in training mode"
+        return lost if _always_trains(method) else ""
     calls = [dotted(node.func) or ast.unparse(node.func) for node in walk(method) if isinstance(node, ast.Call)]
     if any("super" in call and call.endswith(".train") for call in calls):
         return f"does not hand `{mode}` on to `super().train()`: after `eval()` the module is in training mode"
     return f"ignores `{mode}`: neither `train()` nor `eval()` switches the mode of the module"
+
+
+def _always_trains(method: ast.FunctionDef) -> bool:
+    """Does it call `super().train()` whatever the mode, and switch the module as a whole in no other way."""
+    calls = [node for node in walk(method) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    whole = [one for one in calls if dotted(one.func.value) in ("self", "super") or _is_super(one.func.value)]  # type: ignore[attr-defined]  # just tested
+    switches = [one for one in whole if one.func.attr in ("train", "eval")]  # type: ignore[attr-defined]
+    alone = [one.value for one in method.body if isinstance(one, ast.Expr | ast.Return)]
+    written = any(isinstance(node, ast.Attribute) and node.attr == "training" for node in walk(method))
+    bare = len(switches) == 1 and not switches[0].args and not switches[0].keywords
+    return bare and switches[0] in alone and not written
+
+
+def _is_super(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and dotted(node.func) == "super"
 
 
 def _lost_self(method: ast.FunctionDef) -> str:

@@ -59,12 +59,35 @@ def _has_statistics(node: ast.Call) -> bool:
 
 
 def _chooses(script: Script, node: ast.Call) -> bool:
-    """Is the call one of several cases, or does an exit before it ask for the mode."""
+    """Is the call one of several cases, or does an exit before it ask for the mode.
+
+    To count the batches in training, as torch does, is no case of its own.
+    """
     method = script.function_of(node)
     if method is None or next(script.ancestors(node, ast.If), None) is not None:
         return True
-    tests = [one.test for one in walk(method) if isinstance(one, ast.If | ast.IfExp)]
+    choices = [one for one in walk(method) if isinstance(one, ast.If | ast.IfExp)]
+    tests = [one.test for one in choices if isinstance(one, ast.IfExp) or not _only_counts(one)]
     return any("training" in ast.unparse(test) or "frozen" in ast.unparse(test).lower() for test in tests)
+
+
+def _only_counts(branch: ast.If) -> bool:
+    """Does a branch of the copied `_BatchNorm.forward` count batches, and set the factor of the average."""
+    names = {dotted(one) for part in branch.body + branch.orelse for one in _targets(part)}
+    return bool(names) and names <= {"self.num_batches_tracked", "exponential_average_factor"}
+
+
+def _targets(part: ast.stmt) -> list[ast.expr]:
+    """What a statement, and all in it, writes; itself where it does anything else."""
+    found: list[ast.expr] = []
+    for one in walk(part):
+        if isinstance(one, ast.Assign):
+            found += one.targets
+        elif isinstance(one, ast.AugAssign):
+            found.append(one.target)
+        elif isinstance(one, ast.stmt) and not isinstance(one, ast.If):
+            found.append(ast.Name(type(one).__name__))
+    return found
 
 
 @on_call(RULE, ("batch_norm",))

@@ -101,7 +101,7 @@ def _for_all_but_heads(statement: ast.stmt) -> list[ast.stmt]:
     negative = isinstance(statement.test, ast.UnaryOp) or (
         isinstance(statement.test, ast.Compare) and isinstance(statement.test.ops[0], ast.NotIn)
     )
-    heads = [str(one).strip(".").lower() for one in words]
+    heads = [str(one).strip(".").partition(".")[0].lower() for one in words]
     return statement.body if negative and heads and HEADS.issuperset(heads) else []
 
 
@@ -196,7 +196,7 @@ def _holds_batch_norm(script: Script, scope: Scope, name: str) -> bool:
         top = scopes(script)[script.tree]
         values = [(top, value) for value in top.bound.get(name, ())]
     known = [holding(script, home, value) for home, value in values if value is not None]
-    return any(one.batch_norm for one in known) and not any(one.frozen for one in known)
+    return any(one.batch_norm for one in known) and not any(one.frozen or one.switches for one in known)
 
 
 def _stays_in_training_mode(script: Script, scope: Scope, name: str) -> bool:

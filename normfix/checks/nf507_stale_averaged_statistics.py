@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from normfix.checks._exports import construction
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Undecided
@@ -58,7 +59,8 @@ def _averages_buffers(script: Script, call: ast.Call) -> bool:
 
 
 def _has_batch_norm(script: Script, call: ast.Call, name: str) -> bool | None:
-    value = network_of(script, call, name) if name else call.args[0]
+    value = construction(script, scope_of(script, call), name) if name else call.args[0]
+    value = network_of(script, call, name) if value is None else value
     known = contents(script, value).batch_norm
     if known is None:
         owned = scope_of(script, call).parameters()

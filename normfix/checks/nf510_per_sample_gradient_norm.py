@@ -9,7 +9,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.networks import contents, is_unit_test, network_of
-from normfix.usage.steps import dotted, scope_of, subject
+from normfix.usage.steps import dotted, scope_of, subject, unwrapped
 
 RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE | LIVE)
 PRIVATE = frozenset({"make_private", "make_private_with_epsilon"})
@@ -49,8 +49,9 @@ def _network(script: Script, call: ast.Call, name: str) -> ast.expr | None:
     around = script.parents[call]
     values = scope_of(script, call).bound.get(name, [])
     renamed = isinstance(around, ast.Assign) and name in {dotted(one) for one in walk(around.targets[0])}
-    if renamed and len(values) == 2 and values[1] in (None, call) and values[0] is not None:
-        return values[0]
+    if renamed:
+        built = [one for one in values if one not in (None, call) and dotted(unwrapped(one)) != name]
+        return built[0] if len(built) == 1 and values.count(None) + values.count(call) == 1 else None
     return network_of(script, call, name)
 
 

@@ -28,14 +28,20 @@ RENAMED = (
     pattern(r"Dropout(?:[123]d)?[ \t]+as\b"),
     pattern(r"(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"),
 )
+IN_LAMBDA = pattern(r"self\.\w+[ \t]*=[ \t]*lambda\b[^\n]*(?:Norm|Dropout)(?:[123]d)?\s*\(")
 METHODS = ("forward", "__call__")
 SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 
 
 def _may_build(text: str) -> bool:
-    """Is one built in the forward pass, or in a method that it calls, or under another name of its own."""
+    """Is one built in the forward pass, or in a method or lambda that it calls, or under another name of its own."""
     built = [one.start() for kind in BUILT for one in kind.finditer(text) if _is_kind(_dotted(text, one))]
-    return (bool(built) and run_in(text, built, METHODS)) or any(one.search(text) for one in RENAMED)
+    named = any(one.search(text) for one in RENAMED)
+    return (bool(built) and run_in(text, built, METHODS)) or named or (bool(built) and _in_lambda(text))
+
+
+def _in_lambda(text: str) -> bool:
+    return "lambda" in text and bool(IN_LAMBDA.search(text))
 
 
 def _is_kind(name: str) -> bool:
@@ -57,12 +63,13 @@ def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Unde
     if script is None:
         return
     words = _words(script)
+    found = list(_built_in_lambdas(script, node)) if _in_lambda(script.text) else []
     methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"]
-    if not any(word in script.text_of(one) for one in methods for word in words):
-        return
-    passes = _calls([one for one in methods if one.name in METHODS])
-    built = [one for one in passes if layer_kind(script, one) in KINDS and _in_forward(script, one)]
-    for call in [*built, *_built_in_helpers(script, node, passes)]:
+    if any(word in script.text_of(one) for one in methods for word in words):
+        passes = _calls([one for one in methods if one.name in METHODS])
+        found += [one for one in passes if layer_kind(script, one) in KINDS and _in_forward(script, one)]
+        found += _built_in_helpers(script, node, passes)
+    for call in found:
         try:
             yield from _judged(script, call, layer_kind(script, call))
         except Undecided as undecided:
@@ -96,6 +103,19 @@ def _built_in_helpers(script: Script, owner: ast.ClassDef, passes: Sequence[ast.
             yield from built
 
 
+def _built_in_lambdas(script: Script, owner: ast.ClassDef) -> Iterator[ast.Call]:
+    """Constructors in `self.norm = lambda x: nn.LayerNorm(width)(x)`, of what is called there at once."""
+    methods = [one for one in owner.body if isinstance(one, FUNCTIONS) and _in_lambda(script.text_of(one))]
+    for call in _calls(methods):
+        around = script.enclosing(call, (ast.Lambda, ast.stmt))
+        kept = script.parents[around] if isinstance(around, ast.Lambda) else None
+        if isinstance(kept, ast.Assign) and dotted(kept.targets[0]).startswith("self."):
+            parent = script.parents[call]
+            called = isinstance(parent, ast.Call) and parent.func is call
+            if called and layer_kind(script, call) in KINDS and is_module_class(script, owner):
+                yield call
+
+
 def _is_called(script: Script, method: Function, node: ast.Call) -> bool:
     """Is what a constructor gives called on the spot, or under the name that it is given."""
     whole: ast.AST = node
@@ -126,7 +146,8 @@ def _judged(script: Script, node: ast.Call, kind: str) -> Iterator[Problem]:
     )
     from normfix.remedies.moved import built_once
 
-    remedy = built_once(script, node)
+    in_lambda = isinstance(script.enclosing(node, (ast.Lambda, ast.stmt)), ast.Lambda)
+    remedy = None if in_lambda else built_once(script, node)
     yield Problem(
         script.site(node),
         f"`{script.source(node.func)}` is built anew in every forward pass: {effect}",
@@ -150,6 +171,8 @@ def _is_kept(script: Script, node: ast.Call) -> bool:
     for parent in script.ancestors(node, ast.AST):
         if isinstance(parent, ast.Call) and dotted(parent.func) in ("isinstance", "setattr", "self.add_module"):
             return True
+        if isinstance(parent, ast.Lambda):
+            return False
         if isinstance(parent, ast.Assign):
             targets = [dotted(one) or dotted(getattr(one, "value", None)) for one in parent.targets]
             conditional = next(script.ancestors(parent, (ast.If, ast.Try)), None) is not None

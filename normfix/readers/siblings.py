@@ -100,7 +100,8 @@ class Siblings:
             if any(getattr(node, "name", "") == last for node in found.tree.body):
                 return found, last
             meaning = found.imports.get(last)
-            return self._find(candidate, meaning, depth - 1) if meaning else None
+            given = [meaning] if meaning else [f"{one}{last}" for one in found.stars]
+            return next((place for one in given if (place := self._find(candidate, one, depth - 1)) is not None), None)
         return None
 
     def _read(self, path: str) -> Script | None:

@@ -34,6 +34,12 @@ def exclusive(script: Script, one: ast.AST, other: ast.AST) -> bool:
     )
 
 
+def opposed(script: Script, one: ast.AST, other: ast.AST) -> bool:
+    """Do the two stand under tests that contradict each other, as long as what they look at stays the same."""
+    facts = list(_assumed(script, one))
+    return any(_contradict(*fact, *against) for against in _assumed(script, other) for fact in facts)
+
+
 def _branches(script: Script, node: ast.AST) -> Iterator[ast.If]:
     return script.ancestors(node, ast.If)
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from normfix.records import dataclass, field
 from normfix.script import Function, Script, walk
 from normfix.usage.gradless import gradless
+from normfix.usage.networks import is_module_class
 from normfix.usage.steps import (
     WRAPPERS,
     Scope,
@@ -94,6 +95,15 @@ def passed(call: ast.Call, scope: Scope) -> dict[str, ast.expr]:
     return given | {one.arg: one.value for one in call.keywords if one.arg in names and one.arg is not None}
 
 
+def mode_switch(script: Script, call: ast.Call) -> Switch | None:
+    """The mode switch that a call is; `self.train(epoch)` is none where that is a method of a class of no module."""
+    change = switch(call)
+    if change is None or change.subject != "self" or callee(script, call) is None:
+        return change
+    owner = script.class_of(call)
+    return change if owner is None or is_module_class(script, owner) else None
+
+
 @dataclass(eq=False, slots=True)
 class Effects:
     """What a scope, and what it calls in this file, may do to the mode of one module."""
@@ -115,7 +125,7 @@ def effects(script: Script, scope: Scope, name: str) -> Effects:
         seen.add((here.node, alias))
         faces = aliases(here, alias)
         for call in here.calls:
-            change = switch(call)
+            change = mode_switch(script, call)
             if change is not None:
                 if _concerns(script, change, faces):
                     (found.trains if change.training else found.evals).append(call)
@@ -224,44 +234,53 @@ class Event:
     """One thing that happens to a module while a piece of code runs, helpers of the file included."""
 
     kind: str
-    """"eval", "train", "forward" (with gradients), "backward", "step", or "unclear"."""
+    """"eval", "train", "forward" (with gradients), "evaluation" (without), "backward", "step", or "unclear"."""
     call: ast.Call
     helper: Function | None
     """The function of the file that it happens in; None for the piece of code itself."""
+    outer: ast.Call
+    """The call of the piece of code itself that leads to it."""
 
 
 def events(script: Script, scope: Scope, name: str, within: ast.AST | None = None) -> list[Event]:
     """What happens to the module `name` when a scope runs, or the part of it inside `within`, in source order."""
-    return list(_events(script, scope, name, within, None, frozenset()))
+    return list(_events(script, scope, name, within, (), frozenset()))
 
 
 def _events(
-    script: Script, scope: Scope, name: str, within: ast.AST | None, helper: Function | None, seen: frozenset[ast.AST]
+    script: Script,
+    scope: Scope,
+    name: str,
+    within: ast.AST | None,
+    way: tuple[tuple[ast.Call, Function], ...],
+    seen: frozenset[ast.AST],
 ) -> Iterator[Event]:
+    """`way` holds the calls that led here, and the functions that they run."""
     faces = aliases(scope, name) if name else frozenset()
     for call in scope.calls:
         if within is not None and not _inside(call, within):
             continue
-        change, function = switch(call), callee(script, call)
+        helper, outer = (way[-1][1], way[0][0]) if way else (None, call)
+        change, function = mode_switch(script, call), callee(script, call)
         if change is not None:
             if change.subject in faces:
-                yield Event("eval" if change.training is False else "train", call, helper)
+                yield Event("eval" if change.training is False else "train", call, helper, outer)
             elif change.training is not False and _concerns(script, change, faces):
-                yield Event("train", call, helper)
-        elif dotted(call.func) in faces and not gradless(script, call):
-            yield Event("forward", call, helper)
+                yield Event("train", call, helper, outer)
+        elif dotted(call.func) in faces:
+            yield Event("evaluation" if gradless(script, call) else "forward", call, helper, outer)
         elif isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step"):
-            yield Event(call.func.attr, call, helper)
+            yield Event(call.func.attr, call, helper, outer)
         elif function is not None and function not in seen and len(seen) < 6:
             found = Effects()
             handed = _handed_on(script, call, faces, found)
             for inner, alias in handed or [(scopes(script)[function], "")]:
-                yield from _events(script, inner, alias, None, function, seen | {function})
+                yield from _events(script, inner, alias, None, (*way, (call, function)), seen | {function})
         else:
             unclear = Effects()
             _handed_on(script, call, faces, unclear)
             if unclear.unclear:
-                yield Event("unclear", call, helper)
+                yield Event("unclear", call, helper, outer)
 
 
 def _inside(node: ast.AST, outer: ast.AST) -> bool:

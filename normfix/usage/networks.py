@@ -10,7 +10,7 @@ from normfix import norms, vocabulary
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script, walk
-from normfix.usage.steps import Scope, dotted, functions, scope_of, scopes, unwrapped
+from normfix.usage.steps import Scope, dotted, functions, scope_of, scopes, switch, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
 WITH_BATCH_NORM = pattern(
@@ -20,6 +20,8 @@ WITH_BATCH_NORM = pattern(
     r"|deeplabv3|fcn_resnet|lraspp|senet|skresn|cspresn|cspdarknet|darknet|selecsls|vovnet|nasnet|pnasnet|vgg\d+_bn)"
 )
 WITHOUT_BATCH_NORM = pattern(r"resnetv2|_gn$|_gn_|nf_|nfnet|_frn|_evo|resnet.*_bit|resnet.*_clip|resnet50x")
+_FILES = 3
+"""How many files deep the parts of a network are looked up."""
 LIBRARIES = ("torchvision.models", "timm", "segmentation_models_pytorch", "pretrainedmodels", "efficientnet_pytorch")
 
 
@@ -31,6 +33,8 @@ class Contents:
     dropout: bool | None
     frozen: bool = False
     """Code of this network puts its batch norms in eval mode for good."""
+    switches: bool = False
+    """Code of it that another file holds calls eval() or train() itself."""
 
     @property
     def sensitive(self) -> bool | None:
@@ -122,9 +126,7 @@ def contents(script: Script, value: ast.expr | None) -> Contents:
         return Contents(True, None) if _names_batch_norm(name, core) else UNKNOWN
     if name.startswith("torch.nn."):
         return _closure(script, core)
-    other, own = script.sibling(name) or (script, "")
-    definition = _definitions(other).get(own)
-    return _closure(other, definition) if definition is not None else UNKNOWN
+    return _beside(script, name, _FILES)
 
 
 def defined(script: Script, name: str) -> Contents:
@@ -161,9 +163,35 @@ def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
     return {node.name: node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))}
 
 
+def _beside(script: Script, name: str, depth: int) -> Contents:
+    """What a class or function of another file holds."""
+    other, own = (script.sibling(name) or _starred(script, name) if depth and name else None) or (script, "")
+    definition = _definitions(other).get(own)
+    if definition is None or (depth < _FILES and not _builds_one_network(other, definition)):
+        return UNKNOWN
+    known = _closure(other, definition, depth - 1)
+    parts = (node for root in reached(other, definition) for node in walk(root))
+    switched = known.switches or any(isinstance(one, ast.Call) and switch(one) for one in parts)
+    return Contents(known.batch_norm, known.dropout, known.frozen, switched)
+
+
+def _builds_one_network(script: Script, definition: ast.ClassDef | Function) -> bool:
+    """Is it a class of modules, or a function that makes the same choice each time."""
+    if isinstance(definition, ast.ClassDef):
+        return is_module_class(script, definition)
+    return not any(isinstance(one, ast.If | ast.IfExp | ast.Match) for one in walk(definition))
+
+
+def _starred(script: Script, name: str) -> tuple[Script, str] | None:
+    """Where a name comes from that no statement binds: `from models import *`."""
+    if "." in name:
+        return None
+    return next((found for one in script.stars if (found := script.sibling(f"{one}{name}")) is not None), None)
+
+
 @lru_cache(maxsize=64)
-def _closure(script: Script, start: ast.AST) -> Contents:
-    return _inside(script, reached(script, start))
+def _closure(script: Script, start: ast.AST, depth: int = _FILES) -> Contents:
+    return _inside(script, reached(script, start), depth)
 
 
 def reached(script: Script, start: ast.AST) -> list[ast.AST]:
@@ -196,28 +224,34 @@ def _built(root: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-def _inside(script: Script, roots: list[ast.AST]) -> Contents:
-    batch_norm: bool | None = False
-    dropout: bool | None = False
-    freezes = False
+def _inside(script: Script, roots: list[ast.AST], depth: int) -> Contents:
+    batch_norm = dropout = freezes = False
+    elsewhere: dict[str, None] = {}
     own = _definitions(script)
     for node in (node for root in roots for node in _built(root)):
         if isinstance(node, ast.Name | ast.Attribute):
             last = script.resolve(node).rpartition(".")[2]
-            if last in BATCH_NORMS and last not in own:
-                batch_norm = True
-            elif last in vocabulary.DROPOUTS and last not in own:
-                dropout = True
+            if last not in own:
+                batch_norm, dropout = batch_norm or last in BATCH_NORMS, dropout or last in vocabulary.DROPOUTS
         if isinstance(node, ast.Call) and _is_opaque(script, node, own):
-            if is_library_network(script.resolve(node.func), node) and _names_batch_norm(
-                script.resolve(node.func), node
-            ):
-                batch_norm = True
-            batch_norm, dropout = batch_norm or None, dropout or None
-        if isinstance(node, ast.ClassDef) and any(not _is_plain_base(script, one, own) for one in node.bases):
-            batch_norm, dropout = batch_norm or None, dropout or None
+            name = script.resolve(node.func)
+            batch_norm = batch_norm or (is_library_network(name, node) and _names_batch_norm(name, node))
+            elsewhere[name] = None
+        if isinstance(node, ast.ClassDef):
+            others = [one for one in node.bases if not _is_plain_base(script, one, own)]
+            elsewhere.update(dict.fromkeys(script.resolve(one) for one in others))
         freezes = freezes or (isinstance(node, *[FUNCTIONS]) and node.name == "train")
-    return Contents(batch_norm, dropout, freezes)
+    found = Contents(batch_norm, dropout, freezes)
+    for name in elsewhere:
+        # What other files hold is looked at only where it matters: where no batch norm was met.
+        found = _together(found, UNKNOWN if found.batch_norm else _beside(script, name, depth))
+    return found
+
+
+def _together(one: Contents, other: Contents) -> Contents:
+    norm = one.batch_norm or other.batch_norm or (None if None in (one.batch_norm, other.batch_norm) else False)
+    drop = one.dropout or other.dropout or (None if None in (one.dropout, other.dropout) else False)
+    return Contents(norm, drop, one.frozen or other.frozen, one.switches or other.switches)
 
 
 def _is_plain_base(script: Script, node: ast.expr, own: dict[str, ast.ClassDef | Function]) -> bool:
@@ -231,8 +265,15 @@ def _is_opaque(script: Script, call: ast.Call, own: dict[str, ast.ClassDef | Fun
     """May this call build a layer that the file does not show."""
     name = script.resolve(call.func)
     root = name.partition(".")[0]
-    imported = root in {one.partition(".")[0] for one in script.imports.values()} and name not in own
+    imported = root in _roots(script) and name not in own
+    if isinstance(call.func, ast.Name) and not imported and name not in own and name[:1].isupper():
+        return bool(script.stars)
     return imported and root not in ("torch", "math", "numpy", "einops", "typing", "functools", "collections", "copy")
+
+
+@lru_cache(maxsize=8)
+def _roots(script: Script) -> frozenset[str]:
+    return frozenset(one.partition(".")[0] for one in script.imports.values())
 
 
 def batch_normed_networks(script: Script) -> Iterator[tuple[str, ast.expr, Scope]]:

@@ -321,3 +321,108 @@ def test_one_undecided_export_does_not_hide_the_next() -> None:
     found = report(rule, text)
     assert [one.code for one in found.findings] == ["NF401"]
     assert [one.reason for one in found.undecided] == ["the mode of what `torch.load` returns is not known"]
+
+
+FIT = """
+def fit(model, data):
+    model.train()
+    for x, y in data:
+        F.mse_loss(model(x), y).backward()
+"""
+VALIDATE = """
+def validate(model, held_out):
+    with torch.no_grad():
+        for x, y in held_out:
+            print(F.mse_loss(model(x), y))  # here
+"""
+EPOCHS = """
+net = Net()
+for epoch in range(9):
+    fit(net, data)
+    validate(net, held_out)
+"""
+TRAINED = NET + FIT + VALIDATE + EPOCHS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(TRAINED.replace("    with torch", "    model.eval()\n    with torch"), id="eval is called"),
+        pytest.param(TRAINED.replace("    validate(", "    net.eval()\n    validate("), id="the loop calls eval"),
+        pytest.param(PLAIN + FIT + VALIDATE + EPOCHS, id="a network that eval does not change"),
+        pytest.param(TRAINED.replace("with torch.no_grad()", "if True"), id="gradients are on"),
+        pytest.param(TRAINED.replace("def validate", "def warm_up").replace("validate(", "warm_up("), id="a warm-up"),
+        pytest.param(TRAINED.replace("validate", "targets").replace("held_out", "data"), id="no data for evaluation"),
+        pytest.param(TRAINED.replace("print(F.mse_loss(model(x), y))", "model(x)"), id="the result is dropped"),
+        pytest.param(TRAINED.replace("model(x), y))", "model(torch.randn(1, 3)), y))"), id="a made-up input"),
+        pytest.param(
+            TRAINED.replace("    validate(net", "    freeze(net)\n    validate(net"), id="a helper that is not seen"
+        ),
+        pytest.param(
+            TRAINED.replace("    model.train()\n", "").replace("    validate(net", "    net.eval()\n    validate(net"),
+            id="eval, and train nowhere",
+        ),
+        pytest.param(
+            NET + "net, teacher = Net(), Net()\nnet.train()\nteacher.train()\nfor x, y in test_like:\n"
+            "    with torch.no_grad():\n        soft = teacher(x)\n    F.mse_loss(net(x), soft).backward()",
+            id="a teacher beside the steps of the training",
+        ),
+        pytest.param("import pytest\n" + TRAINED, id="a unit test"),
+        pytest.param(
+            TRAINED.replace("for epoch in range(9):\n    fit(net, data)\n", "").replace(
+                "    validate(net", "validate(net"
+            ),
+            id="a network that nothing trains",
+        ),
+    ],
+)
+def test_validations_silent(text: str) -> None:
+    silent(rule, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(TRAINED, id="after a training epoch"),
+        pytest.param(TRAINED.replace("    model.train()\n", ""), id="with no switch at all"),
+        pytest.param(
+            TRAINED + "def test(model):\n    model.eval()\n    return model(x)\ntest(net)\n",
+            id="eval in a later function",
+        ),
+        pytest.param(
+            NET + "net = Net()\nnet = net.to('cuda')\nfor epoch in range(9):\n    net.train()\n"
+            "    for x, y in train_data: F.mse_loss(net(x), y).backward()\n"
+            "    with torch.no_grad():\n        for x, y in val_data:\n            total += net(x).sum()  # here",
+            id="in one loop",
+        ),
+        pytest.param(
+            NET + "class Trainer:\n    def __init__(self):\n        self.net = Net()\n"
+            "    def train(self):\n        self.net.train()\n"
+            "        for x, y in self.data: F.mse_loss(self.net(x), y).backward()\n"
+            "    @torch.no_grad()\n    def validate(self):\n"
+            "        return [y - self.net(x) for x, y in self.val]\n"
+            "    def test(self):\n        for x, y in self.val:\n            with torch.no_grad():\n"
+            "                self.log(self.net(x))  # here\n"
+            "    def run(self):\n        for e in range(9):\n            self.train()\n            self.test()",
+            id="in an object",
+        ),
+        pytest.param(
+            NET + "net = Net()\nfor epoch in range(9):\n    for phase in ['train', 'val']:\n"
+            "        if phase == 'train':\n            net.train()\n        for x, y in data[phase]:\n"
+            "            with torch.set_grad_enabled(phase == 'train'):\n"
+            "                loss = F.mse_loss(net(x), y)  # here\n"
+            "                if phase == 'train':\n                    loss.backward()",
+            id="in a phase",
+        ),
+    ],
+)
+def test_validations_found(text: str) -> None:
+    fires(rule, text)
+
+
+def test_weights_that_a_function_of_the_file_loads() -> None:
+    load = NET + "def load(path):\n    net = Net()\n    net.load_state_dict(torch.load(path))\n    return net\n"
+    run = "def main():\n    net = load('net.pt')\n    with torch.no_grad():\n        return [net(x) for x in data]"
+    fires(rule, load + run.replace("]", "]  # here"))
+    silent(rule, load.replace("    return", "    net.eval()\n    return") + run)
+    silent(rule, load.replace("    return", "    prepare(net)\n    return") + run)

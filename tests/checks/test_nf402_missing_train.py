@@ -135,3 +135,23 @@ def test_the_remedy_stands_at_the_head_of_the_loop() -> None:
     assert finding.remedy.text == "net.train()"
     assert finding.line is not None and finding.remedy.site.origin is not None
     assert finding.remedy.site.origin.line == finding.line - 1
+
+
+PHASES = (
+    SETUP + "for epoch in range(9):\n    for phase in ['train', 'val']:\n        if phase == 'train':\n"
+    "            net.train()\n        else:\n            net.eval()\n        for x, y in data[phase]:\n"
+    "            with torch.set_grad_enabled(phase == 'train'):\n                loss = F.mse_loss(net(x), y)\n"
+    "                if phase == 'train':\n                    loss.backward()\n                    optimizer.step()\n"
+)
+
+
+def test_a_phase_that_never_trains_again() -> None:
+    silent(rule, PHASES)
+    fires(rule, PHASES.replace("net.train()", "pass").replace("net.eval()", "net.eval()  # here"))
+
+
+def test_a_probe_that_is_trained_in_eval_mode_in_every_phase() -> None:
+    probe = PHASES.replace("net.train()", "pass").replace(
+        "        else:\n            net.eval()\n", "        net.eval()\n"
+    )
+    silent(rule, probe)

@@ -126,3 +126,55 @@ def test_a_trainer_that_is_a_module_takes_no_mode() -> None:
     fires(rule, text, "error")
     (finding,) = report(rule, text).findings
     assert "takes `log_fn` and no mode" in finding.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            method(
+                "def train(self, mode=True):\n    super().train(mode)\n    if mode:\n        self.c = 0\n"
+                "    return self"
+            ),
+            id="the mode is handed on",
+        ),
+        pytest.param(
+            method(
+                "def train(self, mode=True):\n    super().train()\n    if not mode:\n        self.eval()\n"
+                "    return self"
+            ),
+            id="another switch follows",
+        ),
+        pytest.param(
+            method("def train(self, mode=True):\n    if mode:\n        super().train()\n    return self"),
+            id="only where the mode says so",
+        ),
+        pytest.param(
+            method("def train(self, mode=True):\n    super().train()\n    self.training = mode\n    return self"),
+            id="the flag is set by hand",
+        ),
+        pytest.param(method("@cached\ndef train(self):\n    return 1"), id="a decorator that may change everything"),
+    ],
+)
+def test_a_mode_that_is_used_silent(text: str) -> None:
+    silent(rule, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            method(
+                "def train(self, mode=True):  # here\n    super().train()\n"
+                "    if mode:\n        self.c = 0\n    return self"
+            ),
+            id="a mode that is used, but not handed on",
+        ),
+        pytest.param(
+            method("@torch.no_grad()\ndef train(self):  # here\n    super().train()\n    return self"),
+            id="under no_grad",
+        ),
+    ],
+)
+def test_a_mode_that_is_used_found(text: str) -> None:
+    fires(rule, text)

@@ -100,3 +100,15 @@ def test_live_silent(found: list[str]) -> None:
 def test_live_found() -> None:
     assert check(True, False) == ["info"]
     assert check(True, False, purpose="inference") == ["error"]
+
+
+COPIED = (
+    "        if self.training and self.track_running_stats:\n            self.num_batches_tracked += 1\n"
+    "            exponential_average_factor = 0.1\n"
+)
+
+
+def test_batches_that_are_counted_as_torch_does() -> None:
+    fires(rule, forward(f"F.batch_norm(x, {STATS}, True)  # here", before=COPIED))
+    silent(rule, forward(f"F.batch_norm(x, {STATS}, self.training)", before=COPIED))
+    silent(rule, forward(f"F.batch_norm(x, {STATS}, True)", before=COPIED + "            return x\n"))

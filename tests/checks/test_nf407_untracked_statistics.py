@@ -55,3 +55,15 @@ def test_live() -> None:
     assert check(False, "training") == check(False, None) == 0
     assert check(False, kind="LazyBatchNorm2d") == 0
     assert check(False) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("nn.AdaptiveAvgPool2d(1)\n", id="adaptive pooling"),
+        pytest.param("import torch\ng = torch.Generator()\n", id="a generator of numbers"),
+        pytest.param("latent, metadata = 1, {}\n", id="words within words"),
+    ],
+)
+def test_words_that_mean_something_else(text: str) -> None:
+    fires(rule, text + "nn.BatchNorm2d(8, track_running_stats=False)  # here")

@@ -361,3 +361,57 @@ def test_live_found_once(findings: list, severity: str) -> None:
 def test_the_message_names_the_option() -> None:
     text = NET + "N = 2\nloader = DataLoader(ds, N, shuffle=True)" + TRAIN
     assert report(rule, text).findings[0].message.startswith("`batch_size=N` = `2` gives the batch norms of `Net`")
+
+
+SPREAD = NET + "options = {}\nloader = DataLoader(ds, shuffle=True, **options){}" + TRAIN
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("dict(batch_size=64)", id="enough"),
+        pytest.param("dict(batch_size=2)\noptions['batch_size'] = 64", id="set again"),
+        pytest.param("dict(batch_size=2)\noptions.update(more)", id="updated by something"),
+        pytest.param("dict(batch_size=2)\noptions.update({'batch_size': n})", id="updated by name"),
+        pytest.param("{**other, 'batch_size': n}", id="not literal"),
+    ],
+)
+def test_a_spread_dict_silent(options: str) -> None:
+    silent(rule, SPREAD.format(options, ""))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("dict(batch_size=2)", id="dict"),
+        pytest.param("{'batch_size': 2, 'num_workers': 4}", id="a display"),
+        pytest.param("{'batch_size': 2}\ncuda = {'pin_memory': True}\noptions.update(cuda)", id="updated beside"),
+    ],
+)
+def test_a_spread_dict_found(options: str) -> None:
+    text = (
+        SPREAD.replace("options = {}", "options = @").replace("loader = DataLoader", "loader = DataLoader").format("")
+    )
+    assert [one.code for one in report(rule, text.replace("@", options)).findings] == ["NF501"]
+
+
+def test_a_network_behind_a_star_import() -> None:
+    beside = scripts.read("import torch.nn as nn\n" + NET, "models/net.py")
+    text = (
+        "from torch.utils.data import DataLoader\nfrom models import *\nloader = DataLoader(ds, batch_size=2)  # here"
+        + TRAIN
+    )
+    fires(rule, text, sibling=lambda name: (beside, "Net") if name == "models.Net" else None)
+
+
+def test_a_network_whose_blocks_another_file_defines() -> None:
+    inner = scripts.read("import torch.nn as nn\n" + NET.replace("class Net", "class Block"), "blocks.py")
+    outer = scripts.read(
+        "import torch.nn as nn\nfrom blocks import Block\nclass Net(nn.Module):\n    b = Block()\n", "net.py"
+    )
+    outer.sibling = lambda name: (inner, "Block") if name == "blocks.Block" else None
+    text = (
+        "from torch.utils.data import DataLoader\nfrom net import Net\nloader = DataLoader(ds, batch_size=2)  # here"
+        + TRAIN
+    )
+    fires(rule, text, sibling=lambda name: (outer, "Net") if name == "net.Net" else None)

@@ -213,3 +213,10 @@ def test_live_silent(count: int) -> None:
 
 def test_live_found() -> None:
     assert check(True, False) == 1
+
+
+def test_all_but_the_parameters_of_the_head() -> None:
+    freeze = "for name, p in net.named_parameters():  # here\n    if name not in {}:\n        p.requires_grad = False\n"
+    fires(rule, NETWORK + freeze.format("['fc.weight', 'fc.bias']") + TRAIN)
+    silent(rule, NETWORK + freeze.format("['bn1.weight', 'fc.bias']") + TRAIN)
+    silent(rule, NETWORK + freeze.format("['fc.weight', 'fc.bias']") + TRAIN.replace("net.train()", "net.eval()"))

@@ -69,3 +69,8 @@ def test_update_bn_of_frozen_norms() -> None:
         + "net = Net()\nswa = AveragedModel(net)\nswa.update_parameters(net)\nupdate_bn(data, swa)  # here"
     )
     fires(rule, text, "info")
+
+
+def test_a_network_that_is_wrapped_on_the_way() -> None:
+    fires(rule, used("net = net.cuda()\nnet = nn.parallel.DistributedDataParallel(net)\n" + HERE))
+    silent(rule, used("net = net.cuda()\nnet = nn.parallel.DistributedDataParallel(net)\n" + SWA, PLAIN))

@@ -74,3 +74,12 @@ def test_silent(text: str) -> None:
 )
 def test_found(text: str, severity: str) -> None:
     fires(rule, text, severity)
+
+
+SAME = "net, opt, loader = engine.make_private(module=net, optimizer=opt, data_loader=loader)"
+
+
+def test_a_network_that_keeps_its_name() -> None:
+    fires(rule, OPACUS + NET + "net = Net()\nnet = net.to('cuda')\n" + SAME + "  # here")
+    silent(rule, OPACUS + PLAIN + "net = Net()\nnet = net.to('cuda')\n" + SAME)
+    silent(rule, OPACUS + NET + "net = Net()\nnet = repaired(net)\nnet = other()\n" + SAME)

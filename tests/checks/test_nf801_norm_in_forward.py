@@ -170,3 +170,11 @@ def test_a_helper_of_the_forward_pass_alone() -> None:
 )
 def test_helpers_that_are_silent(text: str) -> None:
     silent(rule, text)
+
+
+def test_a_lambda_that_builds_what_it_calls() -> None:
+    kept, rest = "self.norm = lambda x: nn.LayerNorm(8)(x)", "\n    def forward(self, x):\n        return self.norm(x)"
+    fires(rule, forward(f"{kept}  # here", name="__init__") + rest)
+    fires(rule, forward(f"if width:\n    {kept}  # here", name="__init__") + rest)
+    silent(rule, forward("self.norm = lambda width: nn.LayerNorm(width)", name="__init__") + rest)
+    silent(rule, forward(kept, base="object", name="__init__") + rest)
