@@ -7,10 +7,10 @@ from normfix.checks._evaluations import ON_PURPOSE, Evaluation, is_idle
 from normfix.checks._loaders import EVALUATION
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.flow import Event, events, mode_switch
-from normfix.usage.gradless import gradless_scopes
+from normfix.usage.flow import Event, aliases, callers, events, mode_switch, passed
+from normfix.usage.gradless import gradless, gradless_scopes
 from normfix.usage.networks import contents, is_module_class
-from normfix.usage.steps import Scope, loops, scope_of, scopes, subject, switch
+from normfix.usage.steps import Scope, dotted, loops, scope_of, scopes, subject, switch
 
 EVALUATING = pattern(r"validat|evaluat|held.?out")
 
@@ -18,10 +18,12 @@ EVALUATING = pattern(r"validat|evaluat|held.?out")
 def validations(script: Script) -> Iterator[Evaluation]:
     """Forward passes without gradients, over data for evaluation, of a model that is surely in training mode."""
     seen: set[ast.Call] = set()
-    for driver, name in _driven(script):
+    for driver, name in _driven(script, _candidates(script)):
         happened = events(script, driver, name)
         for index, event in enumerate(happened):
-            if event.call in seen or not (_is_validation(script, event) or _is_by_phase(script, event)):
+            held_out = event.kind == "evaluation" and _is_validation(script, event.call)
+            by_phase = event.kind == "forward" and _is_by_phase(script, event.call)
+            if event.call in seen or not (held_out or by_phase):
                 continue
             trained = _is_trained(script, happened[:index], event)
             if trained or _never_evaluated(script, name, happened):
@@ -50,14 +52,44 @@ def _leaves_function(script: Script, inner: ast.stmt, outer: ast.stmt) -> bool:
     return script.function_of(inner) is not script.function_of(outer)
 
 
-def _driven(script: Script) -> Iterator[tuple[Scope, str]]:
+def _candidates(script: Script) -> set[str]:
+    """The names, here and where they are handed on from, of what may be run so: only these are looked into."""
+    todo = [(scope_of(script, call), dotted(call.func)) for call in _passes(script)]
+    found: set[str] = set()
+    seen: set[tuple[ast.AST, str]] = set()
+    while todo:
+        scope, name = todo.pop()
+        if not name or (scope.node, name) in seen:
+            continue
+        seen.add((scope.node, name))
+        faces = aliases(scope, name)
+        found |= faces
+        given = ((call, passed(call, scope)) for call in callers(script, scope.node))
+        todo += [(scope_of(script, call), subject(by[one])) for call, by in given for one in faces if one in by]
+    return found
+
+
+def _passes(script: Script) -> Iterator[ast.Call]:
+    """The calls without gradients, always or by phase, that may be validations."""
+    for node in gradless_scopes(script):
+        for call in scopes(script)[node].calls:
+            by_phase = "set_grad_enabled" in script.text and _is_by_phase(script, call)
+            if dotted(call.func) and loops(script, call) and (by_phase or _is_held_out(script, call)):
+                yield call
+
+
+def _is_held_out(script: Script, call: ast.Call) -> bool:
+    return gradless(script, call) and _is_validation(script, call)
+
+
+def _driven(script: Script, names: set[str]) -> Iterator[tuple[Scope, str]]:
     """The models of the file that eval() changes, each with the code that it is built in, and that of its object."""
     every = scopes(script)
     for scope in every.values():
         owner = script.class_of(scope.node)
         if owner is not None and is_module_class(script, owner):
             continue
-        for name, values in scope.bound.items():
+        for name, values in ((one, scope.bound[one]) for one in scope.bound if one in names):
             known = [contents(script, value) for value in values if value is not None]
             if any(one.sensitive for one in known) and not any(one.frozen or one.switches for one in known):
                 yield scope, name
@@ -69,12 +101,10 @@ def _driven(script: Script) -> Iterator[tuple[Scope, str]]:
                     yield from ((one, name) for one in methods if one is not scope)
 
 
-def _is_validation(script: Script, event: Event) -> bool:
+def _is_validation(script: Script, model: ast.Call) -> bool:
     """Does it go over data for evaluation, apart from the steps of the training, and use what comes out."""
-    if event.kind != "evaluation":
-        return False
-    scope = scope_of(script, event.call)
-    around = loops(script, event.call)
+    scope = scope_of(script, model)
+    around = loops(script, model)
     trains = any(
         isinstance(call.func, ast.Attribute) and call.func.attr == "backward" and loops(script, call)[:1] == around[:1]
         for call in scope.calls
@@ -82,14 +112,14 @@ def _is_validation(script: Script, event: Event) -> bool:
     read = [ast.unparse(one.iter) for one in around[:1] if not isinstance(one, ast.While)]
     words = " ".join([scope.name, *read]).lower().replace("_", " ")
     purpose = bool(EVALUATION.search(words) or EVALUATING.search(words)) and not ON_PURPOSE.search(scope.name.lower())
-    return bool(around) and not trains and purpose and not is_idle(script, scope, event.call)
+    return bool(around) and not trains and purpose and not is_idle(script, scope, model)
 
 
-def _is_by_phase(script: Script, event: Event) -> bool:
+def _is_by_phase(script: Script, model: ast.Call) -> bool:
     """Is this `with torch.set_grad_enabled(phase == "train")`: in the other phase an evaluation."""
-    if event.kind != "forward" or "set_grad_enabled" not in script.text:
+    if "set_grad_enabled" not in script.text:
         return False
-    blocks = [item.context_expr for one in script.ancestors(event.call, ast.With) for item in one.items]
+    blocks = [item.context_expr for one in script.ancestors(model, ast.With) for item in one.items]
     return any(
         isinstance(one, ast.Call)
         and script.resolve(one.func).endswith("set_grad_enabled")
