@@ -19,7 +19,7 @@ from normfix.transforms import merging, padding, removing, scaling, sites
 from normfix.transforms.affine import Affine
 from normfix.transforms.base import Edit, Plan, Refused
 from normfix.transforms.flow import Flow
-from normfix.transforms.guards import not_changed_in_place
+from normfix.transforms.guards import memory_in_order, not_changed_in_place
 from normfix.transforms.nodes import shape
 from normfix.transforms.reaching import Mapped, into_layers_ahead, into_layers_behind
 from normfix.transforms.sites import Norm
@@ -112,6 +112,8 @@ def _merge(flow: Flow, store: Store, norm: Norm, whole: bool) -> tuple[list[Edit
 def _fold(flow: Flow, store: Store, norm: Norm) -> tuple[list[Edit], Change]:
     scale, shift = sites.scale_shift(flow, store, norm)
     removal: list[Edit] = [removing.removal(flow, store, norm).edit]
+    for call in norm.calls:
+        memory_in_order(flow, norm.path, call.read, call.result)
     remark = " (its statistics are those of a new layer)" if sites.untrained(flow, store.original(), norm) else ""
     try:
         layers = into_layers_behind(flow, store, _maps(norm, scale, shift))

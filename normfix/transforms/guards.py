@@ -14,6 +14,8 @@ from normfix.transforms.flow import Flow, same_module
 from normfix.transforms.nodes import argument, operation
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_ASKS_FOR_ORDER = frozenset({"view", "view_as", "_unsafe_view"})
+_MAKES_ORDER = frozenset({"contiguous", "reshape", "flatten"})
 _KEY_HOOKS = (
     "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
 )  # fmt: skip
@@ -114,6 +116,34 @@ def not_changed_in_place(flow: Flow, node: fx.Node, since: fx.Node | None = None
     it on instead of a copy."""
     for writer in _writers(flow, node, flow.position(since or node), len(flow.nodes)):
         raise Refused(f"{flow.name(writer)} changes {flow.name(node)} in place")
+
+
+def memory_in_order(flow: Flow, path: str, read: fx.Node, result: fx.Node) -> None:
+    """No `view` asks for memory in order where the norm that puts it in order goes."""
+    while read in flow.removed:
+        read = flow.removed[read]
+    value = read.meta.get("val")
+    if not isinstance(value, torch.Tensor) or _in_order(value):
+        return
+    seen = {result}
+    waiting = [result]
+    while waiting:
+        node = waiting.pop()
+        for reader in flow.readers(node):
+            if operation(reader) in _ASKS_FOR_ORDER and reader.args[0] is node:
+                raise Refused(f"`{path}` puts memory in order, which {flow.name(reader)} asks for")
+            if reader not in seen and operation(reader) not in _MAKES_ORDER and _keeps_order(flow, reader):
+                seen.add(reader)
+                waiting.append(reader)
+
+
+def _in_order(value: torch.Tensor) -> bool:
+    return value.is_contiguous() or (value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last))
+
+
+def _keeps_order(flow: Flow, node: fx.Node) -> bool:
+    pointwise = torch.Tag.pointwise in getattr(node.target, "tags", ())
+    return node in flow.removed or pointwise or view_of(node) is not None
 
 
 def not_written_between(flow: Flow, read: fx.Node, one: fx.Node, other: fx.Node) -> None:

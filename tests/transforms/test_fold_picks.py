@@ -60,6 +60,16 @@ REFUSED = {
         {"bn": BN(4)},
         "acts on another axis",
     ),
+    "view-of-memory-that-the-norm-put-in-order": (
+        lambda m, x: m.p(m.c(x)[:, ::2]).view(2, -1),
+        {"p": BN(2)},
+        "`p` puts memory in order, which `view` asks for",
+    ),
+    "view-behind-an-activation": (
+        lambda m, x: m.p(m.c(x)[:, ::2]).neg().view(2, -1),
+        {"p": BN(2)},
+        "`p` puts memory in order, which `view` asks for",
+    ),
     "getitem-of-an-operation-that-is-no-split": (
         lambda m, x: m.bn(torch.max(m.c(x), 2, keepdim=True)[0]),
         {"bn": BN(4)},
@@ -95,6 +105,7 @@ FOLDED = {
         {"p": BN(2)},
     ),
     "one-norm-for-both-halves": (_twice, {"p": BN(2)}),
+    "reshape-of-memory-that-is-not-in-order": (lambda m, x: m.p(m.c(x)[:, ::2]).reshape(2, -1), {"p": BN(2)}),
     "all-parts-of-a-split-in-another-order": (
         lambda m, x: m.bn(torch.cat(m.c(x).split(1, 1)[::-1], 1)),
         {"bn": BN(4)},
