@@ -10,6 +10,18 @@ from normfix.transforms.base import Refused
 
 _ALIASES = {"true_divide": "div", "divide": "div", "multiply": "mul", "subtract": "sub", "negative": "neg"}
 
+_CHOICES = frozenset("topk sort argsort argmax argmin kthvalue median mode nonzero searchsorted bucketize".split())
+
+
+def choices(graph: fx.Graph) -> list[str]:
+    """A sentence where a model chooses by the size of numbers: which of two that are nearly equal it takes, rounding
+    settles, and no proof can tell that from a mistake."""
+    found = dict.fromkeys(operation(node) for node in graph.nodes if operation(node) in _CHOICES)
+    names = " and ".join(f"`{name}`" for name in found)
+    return (
+        [f"the model chooses by {names}, and rounding settles which of nearly equal numbers it takes"] if found else []
+    )
+
 
 def operation(node: fx.Node) -> str:
     """One word for what a node does: "conv2d", "add", "relu", whatever overload or in-place form it has."""

@@ -22,6 +22,7 @@ from normfix.rewrites import Equivalence, Proof, ProofFailed, Rewrite
 from normfix.transforms.base import Plan, apply
 from normfix.transforms.flow import Flow, Trace
 from normfix.transforms.laps import Laps
+from normfix.transforms.nodes import choices
 from normfix.transforms.steadiness import Watched, unseen_arguments, watch
 
 Planner = Callable[[Flow, Mapping[str, torch.Tensor]], Plan]
@@ -173,7 +174,8 @@ class _Rewriting:
         if proof.holds or proof.level == "none":
             return
         where = {True: " in train mode", False: " in eval mode", None: ""}[mode]
-        raise ProofFailed(f"{self._doing} `{type(self._model).__name__}`{where}: {'; '.join(proof.notes)}", proof)
+        told = [*proof.notes, *choices(self.trace.graph)]
+        raise ProofFailed(f"{self._doing} `{type(self._model).__name__}`{where}: {'; '.join(told)}", proof)
 
 
 def in_mode(model: nn.Module, mode: bool | None) -> nn.Module:

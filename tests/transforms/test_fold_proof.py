@@ -91,3 +91,24 @@ def test_folds_of_half_models_are_redone_in_float64(dtype):
     done = normfix.fold(model.to(dtype), LARGE.to(dtype), prove="formula")
     assert done.proof.holds and done.proof.formula < 1e-12 and done.proof.rounding > 1e-5
     assert done.model[0].weight.dtype == dtype
+
+
+class Tied(nn.Module):
+    """Chooses between two sums of the same numbers in another order: rounding settles which is larger."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.norm.running_mean.copy_(torch.tensor([0.3, -0.2, 0.7, 0.1]))
+        self.norm.running_var.copy_(torch.tensor([0.7, 1.3, 0.4, 2.1]))
+
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        sums = torch.stack([y.sum(1), y.flip(1).cumsum(1)[:, -1]], 1)
+        return sums.topk(1, 1).indices + x.mean()
+
+
+def test_a_proof_that_fails_names_what_chooses_among_nearly_equal_numbers():
+    torch.manual_seed(0)
+    with pytest.raises(ProofFailed, match="chooses by `topk`, and rounding settles which of nearly equal numbers"):
+        normfix.fold(Tied().eval(), LARGE[..., :16, :16], prove="formula")
