@@ -69,6 +69,7 @@ def read_on_demand(body: str) -> set[str]:
         pytest.param("self.norm = nn.LayerNorm(config.width)", "self.norm = norm(8)", id="no norm that is known"),
         pytest.param("norm=None", "norm=nn.BatchNorm2d", id="a default that is not in force"),
         pytest.param("        return", "        # not nn.BatchNorm2d\n        return", id="another norm in a comment"),
+        pytest.param("config.width, config.width", "8, 2 * config.depth", id="a width that may be the same"),
         pytest.param("self.norm", "self.LayerNorm", id="an attribute of the name of a norm"),
         pytest.param("nn.Linear(config.width, config.width)", "nn.Conv2d(3, config.depth, 3)", id="a convolution"),
         pytest.param("nn.Linear(config.width, config.width)", "nn.utils.weight_norm(nn.Linear(8, 8))", id="filters"),
@@ -88,6 +89,8 @@ def test_classes_that_cannot_hold_a_finding_are_left(old: str, new: str) -> None
         pytest.param("LayerNorm(config.width)", "LayerNorm(config.width, eps=0)", id="vanishing eps"),
         pytest.param("LayerNorm(config.width)", "LayerNorm(config.width, eps=0.1)", id="large eps"),
         pytest.param("nn.Linear(", "nn.Conv2d(", id="a convolution of as many channels"),
+        pytest.param("config.width, config.width", "8, 2 * config.width", id="a multiple of the width"),
+        pytest.param("config.width, config.width", "8, config.width + 1", id="a width that is larger"),
         pytest.param("LayerNorm(config.width)", "LayerNorm([config.a, config.b])", id="a norm over positions"),
         pytest.param("self.fc(x)", "nn.Conv2d(3, config.width, 3)(x)", id="a convolution behind the constructor"),
         pytest.param(

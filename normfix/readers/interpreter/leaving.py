@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from normfix import norms
 from normfix.graph import Argument, Layer, Unknown
+from normfix.lazy import pattern
 from normfix.readers.interpreter import attributes
 from normfix.readers.interpreter.joining import children, flat
 from normfix.readers.interpreter.kinds import constructed
@@ -31,14 +32,18 @@ _WIDTHS = ("normalized_shape", "num_channels", "normalization_shape")
 """What the width of a layer norm is called."""
 _KNOWN = FOREIGN | {"builtins", "math"}
 """Packages of which is known what makes a norm."""
+_MADE = ("out_channels", "out_features", "embedding_dim", "hidden_size")
+"""What the width is called that a layer makes."""
+_NAME = pattern(r"[A-Za-z_][\w.]*")
 _CONVOLUTIONS = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
 
 
 def tells_nothing(run: Run, owner: Instance, fed: bool) -> bool:
     """Is every norm here a layer norm of unknown width, with an eps of the usual kind, used, and fed by nothing.
 
-    What is fed matters behind a convolution whose channels are written as its width is, and behind a layer whose
-    weight is reparametrized; `fed` tells that code behind the constructor may make such.
+    What is fed matters behind a convolution whose channels are written as its width is, behind another layer whose
+    width is written with the same names and yet otherwise, and behind one whose weight is bounded; `fed` tells that
+    code behind the constructor may make such.
     """
     found = [layer for layer in run.graph.layers if layer.kind in norms.NORMS]
     if any(layer.kind not in norms.LAYER or _says_something(layer) for layer in found):
@@ -64,15 +69,22 @@ def _width(norm: Layer) -> Argument | None:
 
 def _may_matter_before(layer: Layer, found: Sequence[Layer]) -> bool:
     """Is there a rule about this layer and a layer norm behind it, whose width is not known."""
-    if layer.kind not in _CONVOLUTIONS:
+    made = next((layer.arguments[name] for name in _MADE if name in layer.arguments), None)
+    if "spectral_norm" in layer.wrappers or made is None:
         return "spectral_norm" in layer.wrappers
-    channels = layer.arguments.get("out_channels")
-    widths = {_written(_width(norm)) for norm in found}
-    return "spectral_norm" in layer.wrappers or (channels is not None and _written(channels) in widths)
+    widths = [width.text for norm in found if (width := _width(norm)) is not None]
+    if layer.kind in _CONVOLUTIONS:
+        return _written(made.text) in map(_written, widths)
+    # `2 * width` is told apart from `width`, not from `size`.
+    return any(_names(made.text) == _names(one) and _written(made.text) != _written(one) for one in widths)
 
 
-def _written(argument: Argument | None) -> str:
-    return "".join(argument.text.split()) if argument is not None else ""
+def _written(text: str) -> str:
+    return "".join(text.split())
+
+
+def _names(text: str) -> set[str]:
+    return set(_NAME.findall(text))
 
 
 def _keeps_classes(owner: Instance) -> bool:
