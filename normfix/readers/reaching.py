@@ -61,6 +61,11 @@ class Reach:
             self._words[node] = words_in(self.texts[node])
         return self._words[node]
 
+    def mentions(self, node: Named, names: Collection[str]) -> bool:
+        """Does the text of a definition hold one of these words."""
+        text = self.texts[node]
+        return any(name in text for name in names) and not self.words(node).isdisjoint(names)
+
     def _mentioned(self, node: Named) -> frozenset[str]:
         """The words in its code."""
         text, code = self.texts[node], self.code[node]
@@ -143,7 +148,10 @@ class Reach:
         """Does this code name a norm, under its own name or the one that it is imported under."""
         if names_norm(code):
             return True
-        return bool(self._norms) and not self._norms.isdisjoint(words_in(code))
+        return self._says(self._norms, code)
+
+    def _says(self, names: set[str], code: str) -> bool:
+        return any(name in code for name in names) and not names.isdisjoint(words_in(code))
 
     def _constructs(self, node: Named) -> bool:
         """May this code construct a layer of which every use matters: one that feeds a norm, or a norm."""
@@ -157,7 +165,7 @@ class Reach:
         key = (node, entered)
         if key not in self._depending:
             code = (self.entered(node) if entered else self.code[node]) if self.names(node, entered) else ""
-            named = depends_on_other_uses(code) or not self._judged.isdisjoint(words_in(code))
+            named = depends_on_other_uses(code) or self._says(self._judged, code)
             self._depending[key] = named or self.imports(node)
         return self._depending[key]
 

@@ -114,6 +114,6 @@ def _relevant(script: Script, reach: Reach) -> dict[Definition, bool]:
     """
     own = [node for node in reach.texts if isinstance(node, (ast.ClassDef, *FUNCTIONS))]
     norms = {alias for alias, dotted in script.imports.items() if says_norm(dotted)}
-    naming = {node: says_norm(reach.texts[node]) or bool(reach.words(node) & norms) for node in own}
+    naming = {node: says_norm(reach.texts[node]) or reach.mentions(node, norms) for node in own}
     direct = {node.name for node in own if naming[node]}
-    return {node: naming[node] for node in own if naming[node] or reach.words(node) & direct}
+    return {node: naming[node] for node in own if naming[node] or reach.mentions(node, direct)}
