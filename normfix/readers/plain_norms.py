@@ -30,10 +30,13 @@ _MATTERING = (
 )
 """What may feed a layer norm so that a rule has something to say, give it another eps, or make a width known."""
 
+_SUMS = pattern(r"(?:Linear|Embedding)\((?:[^()]|\([^()]*\))*?[-+*/]")
+"""A width that is written as a sum or a product: it may surely differ from that of a norm behind it."""
+
 
 def only_plain_norms(text: str) -> bool:
     """Are the norms that this source names all of them layer norms that no rule can find fault with."""
-    if any(word in text for word in _MATTERING):
+    if any(word in text for word in _MATTERING) or _SUMS.search(text):
         return False
     told = without_probes(text)
     return names_layer_norms_only(told) and all(_is_plain(told, place) for place in places_of("LayerNorm", told))

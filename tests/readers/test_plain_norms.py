@@ -1,7 +1,10 @@
 """Files whose norms no rule can find fault with are left alone where findings alone are wanted."""
 
+from pathlib import Path
+
 import pytest
 
+from normfix import lint
 from normfix.engine import rules
 from normfix.linting.examine import Plan
 from normfix.linting.prefilter import may_misuse
@@ -41,6 +44,9 @@ FINDINGS_ONLY = Plan(frozenset(rules()), undecided=False)
         pytest.param("inner = config.intermediate_size", "use(inner)", id="a width from elsewhere"),
         pytest.param("self.second(", "(", id="a norm that is not used"),
         pytest.param("return self.second(", "# self.second(x)\n        return (", id="used in a comment"),
+        pytest.param(
+            "nn.Linear(self.width, inner)", "nn.Linear(self.width, 4 * inner)", id="a width that surely differs"
+        ),
         pytest.param("nn.Linear(self.width, inner)", "nn.Conv2d(3, inner, 3)", id="a convolution"),
         pytest.param("nn.Linear(self.width, inner)", "weight_norm(nn.Linear(8, 8))", id="a reparametrised weight"),
         pytest.param("nn.LayerNorm(inner)", "nn.BatchNorm1d(inner)", id="another norm"),
@@ -75,3 +81,12 @@ def test_layer_norms_that_a_configuration_describes_are_left_alone(old: str, new
 
 def test_what_is_not_decided_is_told_of_them_all_the_same() -> None:
     assert may_misuse(PLAIN, Plan(frozenset(rules())), "a.py", None)
+
+
+@pytest.mark.parametrize("undecided", [True, False])
+def test_a_width_that_surely_differs_is_found_whether_or_not_more_is_asked_for(undecided: bool, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    text = PLAIN.replace("self.fc(self.first(self.LayerNorm(x)))", "self.LayerNorm(self.fc(self.first(x)))")
+    text = text.replace("nn.Linear(self.width, inner)", "nn.Linear(self.width, 4 * self.width)")
+    file.write_text(text.replace("inner)", "config.size)"), encoding="utf-8")
+    assert [one.code for one in lint([str(file)], undecided=undecided, jobs=1).findings] == ["NF201"]
