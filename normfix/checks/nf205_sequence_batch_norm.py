@@ -1,4 +1,4 @@
-"""NF205 sequence-batch-norm: BatchNorm1d on (N, L, C) takes the positions for channels."""
+"""NF205 sequence-batch-norm: BatchNorm1d on (N, L, C) takes the positions for channels, on (L, N, C) the samples."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def sequence_batch_norm(call: Call, facts: Facts) -> Iterator[Problem]:
         outcome = "torch raises, unless sequences are exactly as long as it has features"
     yield Problem(
         call.layer.site,
-        f"`{call.layer.name}` normalises axis 1, the positions, but `{maker.layer.name}` puts its "
+        f"`{call.layer.name}` normalises axis 1, but `{maker.layer.name}` puts its "
         f"{f'{width} ' if width else ''}features on the last axis: {outcome}",
         help="Transpose around it, `norm(x.transpose(1, 2)).transpose(1, 2)`, or flatten the positions first",
         remedy=TransposeAround(call.site, (1, 2)) if _is_mendable(call, facts) else None,
