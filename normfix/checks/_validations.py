@@ -42,14 +42,10 @@ def _apart(script: Script, call: ast.Call) -> ast.stmt:
     for one in inside[1:]:
         if any(isinstance(part, ast.Attribute) and part.attr in ("backward", "train") for part in walk(one)):
             break
-        if _leaves_function(script, found, one):
+        if script.function_of(found) is not script.function_of(one):
             break
         found = one
     return found
-
-
-def _leaves_function(script: Script, inner: ast.stmt, outer: ast.stmt) -> bool:
-    return script.function_of(inner) is not script.function_of(outer)
 
 
 def _candidates(script: Script) -> set[str]:
@@ -73,13 +69,12 @@ def _passes(script: Script) -> Iterator[ast.Call]:
     """The calls without gradients, always or by phase, that may be validations."""
     for node in gradless_scopes(script):
         for call in scopes(script)[node].calls:
-            by_phase = "set_grad_enabled" in script.text and _is_by_phase(script, call)
-            if dotted(call.func) and loops(script, call) and (by_phase or _is_held_out(script, call)):
+            if dotted(call.func) and loops(script, call) and _may_be_one(script, call):
                 yield call
 
 
-def _is_held_out(script: Script, call: ast.Call) -> bool:
-    return gradless(script, call) and _is_validation(script, call)
+def _may_be_one(script: Script, call: ast.Call) -> bool:
+    return _is_by_phase(script, call) or (gradless(script, call) and _is_validation(script, call))
 
 
 def _driven(script: Script, names: set[str]) -> Iterator[tuple[Scope, str]]:

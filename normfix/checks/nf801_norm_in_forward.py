@@ -63,7 +63,7 @@ def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Unde
     if script is None:
         return
     words = _words(script)
-    found = list(_built_in_lambdas(script, node)) if _in_lambda(script.text) else []
+    found = list(_built_in_lambdas(script, node)) if "lambda" in script.text else []
     methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"]
     if any(word in script.text_of(one) for one in methods for word in words):
         passes = _calls([one for one in methods if one.name in METHODS])

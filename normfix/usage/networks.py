@@ -169,10 +169,16 @@ def _beside(script: Script, name: str, depth: int) -> Contents:
     definition = _definitions(other).get(own)
     if definition is None or (depth < _FILES and not _builds_one_network(other, definition)):
         return UNKNOWN
-    known = _closure(other, definition, depth - 1)
-    parts = (node for root in reached(other, definition) for node in walk(root))
-    switched = known.switches or any(isinstance(one, ast.Call) and switch(one) for one in parts)
-    return Contents(known.batch_norm, known.dropout, known.frozen, switched)
+    return _held(other, definition, depth - 1)
+
+
+@lru_cache(maxsize=64)
+def _held(script: Script, definition: ast.ClassDef | Function, depth: int) -> Contents:
+    """What a class or function holds, for code of another file, and whether it calls eval() or train()."""
+    roots = reached(script, definition)
+    known = _inside(script, roots, depth)
+    calls = (node for root in roots for node in walk(root) if isinstance(node, ast.Call))
+    return Contents(known.batch_norm, known.dropout, known.frozen, known.switches or any(map(switch, calls)))
 
 
 def _builds_one_network(script: Script, definition: ast.ClassDef | Function) -> bool:
@@ -190,8 +196,8 @@ def _starred(script: Script, name: str) -> tuple[Script, str] | None:
 
 
 @lru_cache(maxsize=64)
-def _closure(script: Script, start: ast.AST, depth: int = _FILES) -> Contents:
-    return _inside(script, reached(script, start), depth)
+def _closure(script: Script, start: ast.AST) -> Contents:
+    return _inside(script, reached(script, start), _FILES)
 
 
 def reached(script: Script, start: ast.AST) -> list[ast.AST]:
