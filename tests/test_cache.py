@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from normfix import lint
 from normfix.engine import rules
 from normfix.findings import (
     Abstention,
@@ -24,7 +25,8 @@ from normfix.findings import (
 from normfix.graph import Origin, Site
 from normfix.linting import cache, codec
 from normfix.linting.cache import Cache
-from normfix.linting.examine import Plan, examine_file
+from normfix.linting.examine import Plan, examine_file, examine_text
+from normfix.linting.jobs import MANY
 from normfix.readers.siblings import Siblings
 
 PLAN = Plan(frozenset(rules()))
@@ -202,6 +204,29 @@ def test_runs_side_by_side(source: Path, tmp_path: Path) -> None:
     assert printed == [printed[0]] * 4
     assert "Found 41 errors" in printed[0][0]
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix not in ("", ".json")]
+
+
+def test_a_file_that_ends_its_process_costs_itself_only_though_the_rest_is_known(
+    source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined = examine_text
+    fatal = str(source.with_name("17.py"))
+
+    def fragile(text: str, path: str, plan: Plan, siblings: Siblings) -> Report:
+        source.with_name(f"{Path(path).name}.seen").touch()
+        return os._exit(3) if path == fatal else examined(text, path, plan, siblings)
+
+    for number in range(MANY):
+        source.with_name(f"{number}.py").write_text(MISUSE)
+    monkeypatch.setenv("NORMFIX_CACHE_DIR", str(folder))
+    monkeypatch.setattr("normfix.linting.examine.examine_text", fragile)
+    first = lint([str(source.parent)], jobs=2)
+    for seen in source.parent.glob("*.seen"):
+        seen.unlink()
+    again = lint([str(source.parent)], jobs=2)
+    assert [failure.path for failure in again.errors] == [fatal]
+    assert again == first and len(again.findings) == MANY
+    assert [seen.name for seen in source.parent.glob("*.seen")] == ["17.py.seen"]
 
 
 def test_old_entries_go_once_a_day(source: Path, folder: Path) -> None:

@@ -90,6 +90,12 @@ def test_links_to_one_file_are_looked_at_once(tree: Path) -> None:
     assert find(["pkg"]) == ["pkg/c.py", "pkg/one.py"]
 
 
+def test_a_file_in_a_linked_folder_is_looked_at_once(tree: Path) -> None:
+    Path("linked").symlink_to("pkg")
+    Path("pkg/link.py").symlink_to("c.py")
+    assert find(["linked/c.py", "pkg/c.py", "./linked/../pkg/c.py", "linked/link.py"]) == ["linked/c.py"]
+
+
 def test_a_directory_without_python(tree: Path) -> None:
     (tree / "docs" / "deep").mkdir(parents=True)
     with pytest.raises(UsageError, match="no Python file or notebook in the directory `docs`"):

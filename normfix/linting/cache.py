@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 
@@ -25,9 +25,12 @@ KEPT_DAYS = 30
 
 def folder() -> str:
     """Where the entries are: NORMFIX_CACHE_DIR, or the cache folder of the platform."""
+    given = os.environ.get("NORMFIX_CACHE_DIR")
+    if given:
+        return given
     from platformdirs import user_cache_dir
 
-    return os.environ.get("NORMFIX_CACHE_DIR") or user_cache_dir("normfix", appauthor=False)
+    return user_cache_dir("normfix", appauthor=False)
 
 
 class Cache:
@@ -54,7 +57,7 @@ class Cache:
         try:
             with open(self._path(key), "rb") as file:
                 entry = json.loads(file.read())
-            if entry["key"] != key or any(self._hash(path) != found for path, found in entry["beside"].items()):
+            if entry["key"] != key or not self._is_current(entry["beside"]):
                 return None
             return codec.decode(entry["report"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -74,6 +77,12 @@ class Cache:
             except BaseException:
                 os.unlink(aside)
                 raise
+
+    def _is_current(self, beside: Mapping[str, str | None]) -> bool:
+        """Are the files beside a source what they were when it was examined."""
+        for path in beside.keys() - self._hashes.keys():
+            self._hash(path)
+        return beside.items() <= self._hashes.items()
 
     def _path(self, key: str) -> str:
         return os.path.join(self.folder, key[:2], f"{key[2:]}.json")

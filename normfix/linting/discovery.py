@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 from normfix import config, patterns
 from normfix.config import Settings
@@ -33,9 +34,11 @@ def find(
     """
     found: dict[str, str] = {}
     settings_of = settings_of or config.Finder()
+    real_folder = cache(os.path.realpath)  # it asks about every folder above a file
     for path in paths:
         for file in _files(path, exclude, settings_of, force_exclude):
-            real = os.path.realpath(file)
+            folder, name = os.path.split(file)
+            real = os.path.realpath(file) if os.path.islink(file) else os.path.join(real_folder(folder), name)
             if real in found and os.path.islink(found[real]) and not os.path.islink(file):
                 del found[real]
             found.setdefault(real, file)
@@ -89,7 +92,7 @@ def _shown(path: str, top: str) -> str:
 
 def _is_special(path: str) -> bool:
     """Is it there, but no regular file: reading it may never end. A link that leads nowhere is reported when read."""
-    return os.path.exists(path) and not os.path.isfile(path)
+    return not os.path.isfile(path) and os.path.exists(path)
 
 
 def left_out(

@@ -50,6 +50,14 @@ def examine_file(path: str, plan: Plan, siblings: Siblings, cache: Cache | None 
     return report
 
 
+def kept(path: str, plan: Plan, cache: Cache) -> Report | None:
+    """The report of one file if it is known already."""
+    try:
+        return cache.load(cache.key(path, sources.read_bytes(path), plan))
+    except OSError:
+        return None  # It is told of where the file is examined.
+
+
 def _examine_bytes(data: bytes, path: str, plan: Plan, siblings: Siblings) -> Report:
     try:
         text = sources.decode(data, path)

@@ -17,10 +17,15 @@ class Ignored:
     def __init__(self, top: str) -> None:
         self._top = os.path.abspath(top)
         self._chains: dict[str, Kept] = {}
+        self._parents: dict[str, str] = {}
 
     def __call__(self, path: str, folder: bool) -> bool:
         """Is the file or folder at this path left out."""
-        return _verdict(os.path.abspath(path), folder, self._chain(os.path.dirname(os.path.abspath(path))))
+        parent, name = os.path.split(path)
+        if parent not in self._parents:
+            self._parents[parent] = os.path.abspath(parent)
+        chain = self._chain(self._parents[parent])
+        return bool(chain) and _verdict(os.path.join(self._parents[parent], name), folder, chain)
 
     def _chain(self, folder: str) -> Kept:
         """The patterns that hold in a folder, and where they are kept: those that win first."""

@@ -11,7 +11,7 @@ from normfix.engine import UNREADABLE_FILE
 from normfix.errors import UsageError
 from normfix.findings import Failure, Report
 from normfix.linting import discovery
-from normfix.linting.examine import Plan, examine_file, examine_text
+from normfix.linting.examine import Plan, examine_file, examine_text, kept
 from normfix.linting.jobs import MANY, at_once, in_turn
 from normfix.linting.jobs import available as processors
 from normfix.linting.planning import Planner, Words, settings_source
@@ -90,13 +90,22 @@ def lint_source(
 def _examined(files: Sequence[str], plan_of: Callable[[str], Plan], jobs: int, cache: bool) -> dict[str, Report]:
     """The report of each file; processes and the cache are for many files."""
     many = len(files) >= MANY
+    reports = _kept(files, plan_of) if cache and many else {}
+    left = [file for file in files if file not in reports]
     make_work = partial(_work, plan_of, cache and many)
-    reports = dict(at_once(files, make_work, jobs) if jobs > 1 and many else in_turn(files, make_work()))
-    if cache and many:
-        from normfix.linting.cache import folder, prune
-
-        prune(folder())
+    if left:
+        reports.update(at_once(left, make_work, jobs) if jobs > 1 and many else in_turn(left, make_work()))
     return reports
+
+
+def _kept(files: Iterable[str], plan_of: Callable[[str], Plan]) -> dict[str, Report]:
+    """The reports that are known already: looking one up takes less time than sending it from another process."""
+    from normfix.linting.cache import Cache, folder, prune
+
+    cache = Cache(folder())
+    prune(folder())
+    found = ((file, kept(file, plan_of(file), cache)) for file in files)
+    return {file: report for file, report in found if report is not None}
 
 
 def _work(plan_of: Callable[[str], Plan], cached: bool) -> Callable[[str], Report]:
