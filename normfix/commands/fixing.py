@@ -53,7 +53,7 @@ def finish(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
 
 def _finish_text(report: Report, arguments: argparse.Namespace, lint: Lint) -> int:
     from normfix import fixes
-    from normfix.fixes.plan import unified
+    from normfix.fixes.edits import unified
     from normfix.reports import Options, render
 
     [(path, text)] = report.sources.items()

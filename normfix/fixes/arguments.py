@@ -12,16 +12,17 @@ from collections.abc import Sequence
 
 import libcst as cst
 
+from normfix.errors import Refused
 from normfix.findings import NameArgument, RemoveArgument, SetArgument
 from normfix.fixes import layout
-from normfix.fixes.plan import Edit, Plan, edited, smallest
-from normfix.fixes.source import Refused, Source, expression
+from normfix.fixes.edits import Edit, Fix, edited, smallest
+from normfix.fixes.source import Source, expression
 from normfix.vocabulary import is_known, positional
 
 _MARK = re.compile(r"__normfix_(\d+)__")
 
 
-def set_argument(source: Source, remedy: SetArgument) -> Plan:
+def set_argument(source: Source, remedy: SetArgument) -> Fix:
     """`name=value`: a new keyword, or another value for the argument that is there."""
     call = source.find(remedy.site, ast.Call)
     value = expression(remedy.value)
@@ -42,10 +43,10 @@ def set_argument(source: Source, remedy: SetArgument) -> Plan:
     new = cst.Arg(outline.mark(remedy.value), keyword=cst.Name(remedy.name), equal=layout.equal(outline.call.args))
     changed = layout.added(outline.call, new, stars.index("**") if "**" in stars else len(stars))
     index = next((index for index, one in enumerate(call.keywords) if one.arg is None), len(call.keywords))
-    return Plan((outline.edit(changed),), lambda: call.keywords.insert(index, ast.keyword(remedy.name, value)))
+    return Fix((outline.edit(changed),), lambda: call.keywords.insert(index, ast.keyword(remedy.name, value)))
 
 
-def name_argument(source: Source, remedy: NameArgument) -> Plan:
+def name_argument(source: Source, remedy: NameArgument) -> Fix:
     """`BatchNorm2d(c, 0.8)` becomes `BatchNorm2d(c, eps=0.8)`; what follows is named too."""
     call = source.find(remedy.site, ast.Call)
     _positional(call, remedy.position)
@@ -66,10 +67,10 @@ def name_argument(source: Source, remedy: NameArgument) -> Plan:
     arguments = list(outline.call.args)
     for index, name in enumerate(names, remedy.position):
         arguments[index] = arguments[index].with_changes(keyword=cst.Name(name), equal=layout.equal(outline.call.args))
-    return Plan((outline.edit(outline.call.with_changes(args=arguments)),), intend)
+    return Fix((outline.edit(outline.call.with_changes(args=arguments)),), intend)
 
 
-def remove_argument(source: Source, remedy: RemoveArgument) -> Plan:
+def remove_argument(source: Source, remedy: RemoveArgument) -> Fix:
     """Drop a keyword argument, with its comma."""
     call = source.find(remedy.site, ast.Call)
     index = next((index for index, one in enumerate(call.keywords) if one.arg == remedy.name), None)
@@ -81,7 +82,7 @@ def remove_argument(source: Source, remedy: RemoveArgument) -> Plan:
 
     outline = Outline(source, call)
     names = [one.keyword.value if one.keyword else "" for one in outline.call.args]
-    return Plan((outline.edit(layout.removed(outline.call, names.index(remedy.name))),), intend)
+    return Fix((outline.edit(layout.removed(outline.call, names.index(remedy.name))),), intend)
 
 
 class Outline:
@@ -174,6 +175,6 @@ def _positional(call: ast.Call, position: int) -> ast.expr:
     return call.args[position]
 
 
-def _replaced(source: Source, old: ast.expr, new: ast.expr, text: str) -> Plan:
+def _replaced(source: Source, old: ast.expr, new: ast.expr, text: str) -> Fix:
     start, end = source.span(old)
-    return Plan((smallest(source.text[start:end], text, start),), lambda: source.replace(old, new))
+    return Fix((smallest(source.text[start:end], text, start),), lambda: source.replace(old, new))

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import libcst as cst
 
+from normfix.errors import Refused
 from normfix.fixes import layout
 from normfix.fixes.arguments import Outline, option_names
-from normfix.fixes.plan import Edit, Plan
-from normfix.fixes.source import Refused, Source, expression
+from normfix.fixes.edits import Edit, Fix
+from normfix.fixes.source import Source, expression
 from normfix.vocabulary import positional
 
 
@@ -88,7 +89,7 @@ class CallRewrite:
         """Another function to call."""
         self._callee = text
 
-    def plan(self) -> Plan:
+    def fix(self) -> Fix:
         """All steps together."""
         edits = [self._outline.edit(self._text)]
         if self._callee is not None:
@@ -102,4 +103,4 @@ class CallRewrite:
             named = [(name, value) for name, value in self._values if name is not None]
             call.keywords = [ast.keyword(None if name == "**" else name, value) for name, value in named]
 
-        return Plan(edits, intend)
+        return Fix(edits, intend)

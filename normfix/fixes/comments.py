@@ -6,26 +6,27 @@ import io
 import re
 import tokenize
 
+from normfix.errors import Refused
 from normfix.findings import ReplaceComment
-from normfix.fixes.plan import Edit, Plan
-from normfix.fixes.source import Refused, Source
+from normfix.fixes.edits import Edit, Fix
+from normfix.fixes.source import Source
 
 _BLANKS_BEFORE = re.compile(r"[ \t\f]*\Z")
 
 
-def replace_comment(source: Source, remedy: ReplaceComment) -> Plan:
+def replace_comment(source: Source, remedy: ReplaceComment) -> Fix:
     """Other text for a comment, or for the part of one; an empty one goes with the blanks, or the line, before it."""
     start, end = source.range(remedy.site)
     if not any(first <= start and end <= last for first, last in _comments(source)):
         raise Refused("no comment stands there")
     if remedy.text:
-        return Plan((Edit(start, end, remedy.text),), lambda: None)
+        return Fix((Edit(start, end, remedy.text),), lambda: None)
     line, following = source.line_around(start)
     blanks = _BLANKS_BEFORE.search(source.text, line, start)
     assert blanks is not None
     if blanks.start() == line and not source.text[end:following].strip():
-        return Plan((Edit(line, following, ""),), lambda: None)
-    return Plan((Edit(blanks.start(), end, ""),), lambda: None)
+        return Fix((Edit(line, following, ""),), lambda: None)
+    return Fix((Edit(blanks.start(), end, ""),), lambda: None)
 
 
 def _comments(source: Source) -> list[tuple[int, int]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from normfix import sources
-from normfix.fixes.plan import Edit, edited
-from normfix.fixes.source import Refused
+from normfix.errors import Refused
+from normfix.fixes.edits import Edit, edited
 from normfix.fixes.verify import Broken
 
 Unit = int | None

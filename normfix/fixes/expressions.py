@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 
+from normfix.errors import Refused
 from normfix.findings import CompleteCall, ReplaceCallee, ReplaceExpression, TransposeAround, WrapExpression
-from normfix.fixes.plan import Edit, Plan, smallest
-from normfix.fixes.source import Refused, Source, expression
+from normfix.fixes.edits import Edit, Fix, smallest
+from normfix.fixes.source import Source, expression
 
 _ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant, ast.List, ast.Dict, ast.ListComp)
 _INNER = "__normfix_inner__"
 
 
-def complete_call(source: Source, remedy: CompleteCall) -> Plan:
+def complete_call(source: Source, remedy: CompleteCall) -> Fix:
     """`model.eval` becomes `model.eval()`."""
     node = source.find(remedy.site, ast.Attribute)
     end = source.span(node)[1]
@@ -20,19 +21,19 @@ def complete_call(source: Source, remedy: CompleteCall) -> Plan:
     def intend() -> None:
         source.replace(node, ast.Call(node, [], []))
 
-    return Plan((Edit(end, end, "()"),), intend)
+    return Fix((Edit(end, end, "()"),), intend)
 
 
-def replace_expression(source: Source, remedy: ReplaceExpression) -> Plan:
+def replace_expression(source: Source, remedy: ReplaceExpression) -> Fix:
     """Other text for an expression; in parentheses where it would bind otherwise."""
     node = source.find(remedy.site, ast.expr)
     new = expression(remedy.text)
     start, end = source.span(node)
     text = remedy.text if isinstance(new, _ATOMS) or _stands_alone(source, node) else f"({remedy.text})"
-    return Plan((smallest(source.text[start:end], text, start),), lambda: source.replace(node, new))
+    return Fix((smallest(source.text[start:end], text, start),), lambda: source.replace(node, new))
 
 
-def wrap_expression(source: Source, remedy: WrapExpression) -> Plan:
+def wrap_expression(source: Source, remedy: WrapExpression) -> Fix:
     """Text around an expression, which stays as it was written."""
     node = source.find(remedy.site, ast.expr)
     start, end = source.span(node)
@@ -44,10 +45,10 @@ def wrap_expression(source: Source, remedy: WrapExpression) -> Plan:
 
     if _is_inner(outer):
         raise Refused("there is nothing to wrap it in")
-    return Plan((Edit(start, start, remedy.before), Edit(end, end, remedy.after)), intend)
+    return Fix((Edit(start, start, remedy.before), Edit(end, end, remedy.after)), intend)
 
 
-def replace_callee(source: Source, remedy: ReplaceCallee) -> Plan:
+def replace_callee(source: Source, remedy: ReplaceCallee) -> Fix:
     """`nn.BatchNorm2d(8)` becomes `nn.BatchNorm1d(8)`."""
     callee = source.find(remedy.site, ast.Call).func
     if isinstance(callee, ast.Name) and remedy.name not in _imported(source):
@@ -63,10 +64,10 @@ def replace_callee(source: Source, remedy: ReplaceCallee) -> Plan:
         else:
             source.replace(callee, ast.Name(remedy.name, ast.Load()))
 
-    return Plan((Edit(end - len(old), end, remedy.name),), intend)
+    return Fix((Edit(end - len(old), end, remedy.name),), intend)
 
 
-def transpose_around(source: Source, remedy: TransposeAround) -> Plan:
+def transpose_around(source: Source, remedy: TransposeAround) -> Fix:
     """`norm(x)` becomes `norm(x.transpose(1, 2)).transpose(1, 2)`."""
     call = source.find(remedy.site, ast.Call)
     if len(call.args) != 1 or call.keywords or isinstance(call.args[0], (ast.Starred, ast.GeneratorExp)):
@@ -81,7 +82,7 @@ def transpose_around(source: Source, remedy: TransposeAround) -> Plan:
         call.args = [_filled(expression(f"{_INNER}{method}"), argument)]
         source.replace(call, _filled(new, call))
 
-    return Plan((Edit(start, start, inside[0]), Edit(end, end, inside[1]), Edit(last, last, method)), intend)
+    return Fix((Edit(start, start, inside[0]), Edit(end, end, inside[1]), Edit(last, last, method)), intend)
 
 
 def _imported(source: Source) -> set[str]:

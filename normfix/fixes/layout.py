@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from normfix.fixes.source import Refused
+from normfix.errors import Refused
 
 _NOTHING = cst.SimpleWhitespace("")
 Blank = cst.BaseParenthesizableWhitespace

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from normfix.errors import Refused
 from normfix.fixes.document import Unit
+from normfix.fixes.edits import Edit, edited
 from normfix.fixes.jsontext import Lines, items, members
-from normfix.fixes.plan import Edit, edited
-from normfix.fixes.source import Refused
 from normfix.fixes.verify import Broken
 from normfix.readers import notebook
 

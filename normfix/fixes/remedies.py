@@ -7,15 +7,16 @@ from itertools import pairwise
 from typing import Any
 
 from normfix import findings
+from normfix.errors import Refused
 from normfix.fixes import comments, expressions, statements
-from normfix.fixes.plan import Plan
-from normfix.fixes.source import Refused, Source
+from normfix.fixes.edits import Fix
+from normfix.fixes.source import Source
 
 
-def plan(source: Source, remedy: findings.Remedy) -> Plan:
+def fix_for(source: Source, remedy: findings.Remedy) -> Fix:
     """The edits that carry out this remedy. Raises `Refused` where it cannot be done here."""
     if isinstance(remedy, findings.Together):
-        return _together([plan(source, part) for part in remedy.parts])
+        return _together([fix_for(source, part) for part in remedy.parts])
     return _carriers()[type(remedy)](source, remedy)
 
 
@@ -24,7 +25,7 @@ def in_source(remedy: findings.Remedy | None) -> bool:
     return remedy is not None and not isinstance(remedy, findings.Transform)
 
 
-def _carriers() -> dict[type, Callable[[Source, Any], Plan]]:
+def _carriers() -> dict[type, Callable[[Source, Any], Fix]]:
     return {
         findings.SetArgument: _with_libcst("set_argument"),
         findings.NameArgument: _with_libcst("name_argument"),
@@ -41,19 +42,19 @@ def _carriers() -> dict[type, Callable[[Source, Any], Plan]]:
     }
 
 
-def _with_libcst(name: str) -> Callable[[Source, Any], Plan]:
+def _with_libcst(name: str) -> Callable[[Source, Any], Fix]:
     """libcst takes a quarter of a second to import: only for the files that need it."""
 
-    def carrier(source: Source, remedy: findings.Remedy) -> Plan:
+    def carrier(source: Source, remedy: findings.Remedy) -> Fix:
         from normfix.fixes import arguments
 
-        carry: Callable[[Source, findings.Remedy], Plan] = getattr(arguments, name)
+        carry: Callable[[Source, findings.Remedy], Fix] = getattr(arguments, name)
         return carry(source, remedy)
 
     return carrier
 
 
-def _together(parts: list[Plan]) -> Plan:
+def _together(parts: list[Fix]) -> Fix:
     edits = sorted(edit for part in parts for edit in part.edits)
     if any(later.start < earlier.end for earlier, later in pairwise(edits)):
         raise Refused("its edits overlap")
@@ -62,4 +63,4 @@ def _together(parts: list[Plan]) -> Plan:
         for part in parts:
             part.intend()
 
-    return Plan(edits, intend)
+    return Fix(edits, intend)

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from normfix.errors import Refused
 from normfix.findings import Finding, InsertStatement, RemoveStatement, Report, Safety, Together
 from normfix.fixes.document import Document, Unit, document
-from normfix.fixes.plan import Edit, Plan
-from normfix.fixes.remedies import in_source, plan
-from normfix.fixes.source import Refused, Source, origin_of
+from normfix.fixes.edits import Edit, Fix
+from normfix.fixes.remedies import fix_for, in_source
+from normfix.fixes.source import Source, origin_of
 from normfix.fixes.verify import Broken, check_tree
 from normfix.sources import declared_encoding
 
@@ -40,15 +41,15 @@ class Fixed:
 
 @dataclass(slots=True)
 class _Round:
-    plans: list[tuple[Unit, Plan]] = field(default_factory=list)
+    fixes: list[tuple[Unit, Fix]] = field(default_factory=list)
     spans: dict[Unit, list[tuple[int, int]]] = field(default_factory=dict)
-    """What the plans touch, in order."""
+    """What the fixes touch, in order."""
     findings: list[Finding] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     full: bool = False
 
     def claim(self, unit: Unit, start: int, end: int) -> bool:
-        """Take the span for one plan; False where another one touches it already."""
+        """Take the span for one fix; False where another one touches it already."""
         taken = self.spans.setdefault(unit, [])
         index = bisect_left(taken, (start, end))
         if any(start <= last and first <= end for first, last in taken[max(index - 1, 0) : index + 1]):
@@ -128,10 +129,10 @@ def _take(batch: _Round, parsed: Mapping[Unit, Source], finding: Finding, path: 
     if batch.full or (batch.findings and _of_statements(finding)):
         return
     source = parsed[origin.cell]
-    made = plan(source, remedy)
+    made = fix_for(source, remedy)
     site = source.range(remedy.site)
     if batch.claim(origin.cell, min(site[0], made.span[0]), max(site[1], made.span[1])):
-        batch.plans.append((origin.cell, made))
+        batch.fixes.append((origin.cell, made))
         batch.findings.append(finding)
         batch.full = _of_statements(finding)
 
@@ -143,13 +144,13 @@ def _of_statements(finding: Finding) -> bool:
 
 def _carried_out(old: Document, parsed: Mapping[Unit, Source], batch: _Round) -> Document:
     edits: dict[Unit, list[Edit]] = {}
-    for unit, made in batch.plans:
+    for unit, made in batch.fixes:
         edits.setdefault(unit, []).extend(made.edits)
     try:
         new = old.edited(edits)
     except Refused as refused:
         raise Broken(refused.reason) from refused
-    for _, made in batch.plans:
+    for _, made in batch.fixes:
         made.intend()
     for unit, text in new.units.items():
         if unit in edits:

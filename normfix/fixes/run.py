@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from normfix import files
+from normfix.errors import Refused
 from normfix.findings import Failure, Finding, Report
 from normfix.fixes.document import document
-from normfix.fixes.plan import unified
+from normfix.fixes.edits import unified
 from normfix.fixes.rounds import UNSAFE, Left, Lint, allowed, fix
-from normfix.fixes.source import Refused
 from normfix.fixes.verify import Broken
 
 

@@ -7,20 +7,13 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TypeVar
 
+from normfix.errors import Refused
 from normfix.graph import Origin, Site
 from normfix.script import NEWLINES
 
 N = TypeVar("N", bound=ast.AST)
 Place = tuple[ast.AST, str, int | None]
 """Where a node hangs: its parent, the field, and the index there if the field is a list."""
-
-
-class Refused(Exception):
-    """A remedy that cannot be carried out here. `reason` is one sentence; nothing was changed."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Source:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import re
 
+from normfix.errors import Refused
 from normfix.findings import AddParameter, InsertStatement, RemoveStatement
-from normfix.fixes.plan import Edit, Plan
-from normfix.fixes.source import Refused, Source, parse
+from normfix.fixes.edits import Edit, Fix
+from normfix.fixes.source import Source, parse
 
 _BLANK = re.compile(r"[ \t\f]*")
 _REST = re.compile(r"[ \t\f]*(#[^\r\n]*)?(\r\n|\r|\n|$)")
 _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.With, ast.Try)
 
 
-def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
+def insert_statement(source: Source, remedy: InsertStatement) -> Fix:
     """One more statement, on lines of its own where its neighbour has one."""
     neighbour = source.statement(remedy.site)
     new = parse(remedy.text).body
@@ -42,10 +43,10 @@ def insert_statement(source: Source, remedy: InsertStatement) -> Plan:
         index = body.index(neighbour) + remedy.after
         body[index:index] = new
 
-    return Plan((edit,), intend)
+    return Fix((edit,), intend)
 
 
-def remove_statement(source: Source, remedy: RemoveStatement) -> Plan:
+def remove_statement(source: Source, remedy: RemoveStatement) -> Fix:
     """Drop a statement that has lines of its own; a comment behind it stays, the last one of a body becomes `pass`."""
     gone = source.statement(remedy.site)
     start, end = source.whole_span(gone)
@@ -65,13 +66,13 @@ def remove_statement(source: Source, remedy: RemoveStatement) -> Plan:
         body[body.index(gone) : body.index(gone) + 1] = [ast.Pass()] if alone else []
 
     if alone:
-        return Plan((Edit(start, end, "pass"),), intend)
+        return Fix((Edit(start, end, "pass"),), intend)
     if rest.group(1):
-        return Plan((Edit(start, rest.start(1), ""),), intend)
-    return Plan((Edit(start - len(indent), rest.end(), ""),), intend)
+        return Fix((Edit(start, rest.start(1), ""),), intend)
+    return Fix((Edit(start - len(indent), rest.end(), ""),), intend)
 
 
-def add_parameter(source: Source, remedy: AddParameter) -> Plan:
+def add_parameter(source: Source, remedy: AddParameter) -> Fix:
     """`def train(self)` becomes `def train(self, mode=True)`; only behind plain parameters."""
     function = source.statement(remedy.site)
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -86,7 +87,7 @@ def add_parameter(source: Source, remedy: AddParameter) -> Plan:
         arguments.args += lambda_.args.args
         arguments.defaults += lambda_.args.defaults
 
-    return Plan((Edit(end, end, f", {remedy.text}"),), intend)
+    return Fix((Edit(end, end, f", {remedy.text}"),), intend)
 
 
 def _laid_out(source: Source, text: str, indent: str) -> str:

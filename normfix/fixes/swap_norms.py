@@ -6,14 +6,15 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from normfix.errors import Refused
 from normfix.fixes.call import CallRewrite
-from normfix.fixes.plan import Edit, Plan
-from normfix.fixes.source import Refused, Source, expression
+from normfix.fixes.edits import Edit, Fix
+from normfix.fixes.source import Source, expression
 from normfix.fixes.swap_support import Support, group_count
 from normfix.script import Script
 from normfix.vocabulary import positional
 
-Site = tuple[ast.expr, Callable[[], tuple[str, Plan]]]
+Site = tuple[ast.expr, Callable[[], tuple[str, Fix]]]
 
 _RANKED = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
 _NORMS = tuple(f"torch.nn.{kind}" for kind in (*_RANKED, *(f"Lazy{kind}" for kind in _RANKED), "SyncBatchNorm"))
@@ -82,7 +83,7 @@ class Swap:
             raise Refused(f"source does not tell what `{name}` would become as `{self.kind}`")
         return self.target.kind.format(rank=name[-2:])
 
-    def _constructor(self, call: ast.Call, callee: ast.expr, name: str) -> tuple[str, Plan]:
+    def _constructor(self, call: ast.Call, callee: ast.expr, name: str) -> tuple[str, Fix]:
         new = self._new(name)
         rewrite = CallRewrite(self.source, call)
         arguments = dict(rewrite.named(name))
@@ -103,7 +104,7 @@ class Swap:
             rewrite.append("affine", "True")
         rewrite.callee(text)
         self.support.swapped.add(callee)
-        return f"{name} -> {text.rpartition('.')[2]}", rewrite.plan()
+        return f"{name} -> {text.rpartition('.')[2]}", rewrite.fix()
 
     def _groups(self, width: ast.expr, name: str) -> str:
         flat = name in ("BatchNorm1d", "SyncBatchNorm")  # may norm (N, C), where a group of one channel is one element
@@ -115,11 +116,11 @@ class Swap:
         start, end = self.source.span(width)
         return self.support.groups(self.source.text[start:end], least)
 
-    def _reference(self, node: ast.expr, name: str) -> tuple[str, Plan]:
+    def _reference(self, node: ast.expr, name: str) -> tuple[str, Fix]:
         new = self._new(name)
         self._check_use(node, name)
         text = self.support.factory(node, name, new)
-        edit = Plan((Edit(*self.source.span(node), text),), lambda: self.source.replace(node, expression(text)))
+        edit = Fix((Edit(*self.source.span(node), text),), lambda: self.source.replace(node, expression(text)))
         self.support.swapped.add(node)
         partial = self.source.places[node][0]
         what = f"{name} -> {text}"
@@ -133,13 +134,13 @@ class Swap:
         for index in reversed(range(len(partial.keywords))):
             if partial.keywords[index].arg not in self.target.keeps:
                 rewrite.remove(index + 1)
-        rest = rewrite.plan()
+        rest = rewrite.fix()
 
         def intend() -> None:
             rest.intend()
             edit.intend()
 
-        return what, Plan((*edit.edits, *(one for one in rest.edits if one.start < one.end)), intend)
+        return what, Fix((*edit.edits, *(one for one in rest.edits if one.start < one.end)), intend)
 
     def _check_use(self, node: ast.expr, name: str) -> None:
         """Is it handed on to be called: a default, an argument, an assignment. Raises `Refused` elsewhere."""
@@ -171,5 +172,5 @@ def _reads_only(width: ast.expr) -> bool:
     return all(isinstance(node, (*_PURE, *inner)) for node in ast.walk(width))
 
 
-def _later(make: Callable[..., tuple[str, Plan]], *arguments: object) -> Callable[[], tuple[str, Plan]]:
+def _later(make: Callable[..., tuple[str, Fix]], *arguments: object) -> Callable[[], tuple[str, Fix]]:
     return lambda: make(*arguments)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from normfix import files
-from normfix.errors import UsageError
+from normfix.errors import Refused, UsageError
 from normfix.fixes.document import PythonFile
-from normfix.fixes.plan import Plan, unified
-from normfix.fixes.source import Refused, Source
+from normfix.fixes.edits import Fix, unified
+from normfix.fixes.source import Source
 from normfix.fixes.swap_norms import KINDS, Swap
 from normfix.fixes.swap_sync import conversions
 from normfix.fixes.verify import Broken, check_tree
@@ -22,7 +22,7 @@ from normfix.readers import scripts
 from normfix.rewrites import Change, Refusal
 from normfix.script import Script
 
-Made = tuple[Change, Plan]
+Made = tuple[Change, Fix]
 _STATISTICS = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 _MISSING = "the swapped layers have no running statistics"
 
@@ -66,9 +66,9 @@ def swap_source(path: str, kind: str, *, groups: int = 32, where: str | None = N
         made, refused = _made(source, script, kind, groups, where)
         if made and kind not in ("sync_batch", "frozen_batch"):
             refused += _read_statistics(source, script)
-        new = old.edited({None: [edit for _, plan in made for edit in plan.edits]})
-        for _, plan in made:
-            plan.intend()
+        new = old.edited({None: [edit for _, fix in made for edit in fix.edits]})
+        for _, fix in made:
+            fix.intend()
         check_tree(source.tree, new.text)
         if write and made:
             links = files.links(path)
@@ -88,17 +88,17 @@ def _made(
     made: list[Made] = []
     refused: list[Refusal] = []
     swap = Swap(source, script, kind, groups) if kind in KINDS else None
-    for node, plan in swap.sites() if swap else conversions(source, script):
+    for node, make in swap.sites() if swap else conversions(source, script):
         place = _place(source, node)
         if where is not None and not any(fnmatchcase(one, where) for one in (place, place.rpartition(".")[2])):
             continue
         try:
-            what, done = plan()
+            what, done = make()
             made.append((Change(f"{script.path}:{node.lineno} {place}".strip(), what), done))
         except Refused as error:
             refused.append(Refusal(f"{script.path}:{node.lineno} {place}".strip(), error.reason))
     if swap and made:
-        made += [(Change("", ""), plan) for plan in swap.support.plans()]
+        made += [(Change("", ""), fix) for fix in swap.support.fixes()]
     return made, refused
 
 

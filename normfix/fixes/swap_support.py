@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from normfix.fixes.plan import Edit, Plan
-from normfix.fixes.source import Refused, Source, parse
+from normfix.errors import Refused
+from normfix.fixes.edits import Edit, Fix
+from normfix.fixes.source import Source, parse
 from normfix.fixes.verify import difference
 from normfix.script import Script
 
@@ -74,7 +75,7 @@ class Support:
         self._definitions[helper] = _FACTORY.format(name=helper, made=made)
         return helper
 
-    def plans(self) -> Iterator[Plan]:
+    def fixes(self) -> Iterator[Fix]:
         """The additions themselves. Raises `Refused` where they find no place."""
         for name, alias in self._imports.items():
             if alias is not None:
@@ -84,7 +85,7 @@ class Support:
         if lines or definitions:
             yield self._added(lines, definitions)
 
-    def _added(self, lines: list[str], definitions: list[str]) -> Plan:
+    def _added(self, lines: list[str], definitions: list[str]) -> Fix:
         body = self._source.tree.body
         first = next((i for i, one in enumerate(body) if isinstance(one, (ast.ClassDef, ast.FunctionDef))), len(body))
         imports = [one for one in body[:first] if isinstance(one, (ast.Import, ast.ImportFrom))]
@@ -101,7 +102,7 @@ class Support:
             index = body.index(imports[-1]) + 1
             body[index:index] = new
 
-        return Plan((Edit(after, after, text.replace("\n", newline)),), intend)
+        return Fix((Edit(after, after, text.replace("\n", newline)),), intend)
 
     def _there(self, name: str, text: str) -> bool:
         for node in ast.walk(self._source.tree):
@@ -111,7 +112,7 @@ class Support:
                 return True
         return False
 
-    def _imported(self, alias: ast.alias, name: str) -> Plan:
+    def _imported(self, alias: ast.alias, name: str) -> Fix:
         """One more name in a `from torch.nn import`, or another one where the old class is used no more."""
         start, end = self._source.span(alias)
         old = alias.asname or alias.name
@@ -123,7 +124,7 @@ class Support:
             index = statement.names.index(alias)
             statement.names[index : index + 1] = [alias, ast.alias(name)] if needed else [ast.alias(name)]
 
-        return Plan((Edit(end, end, f", {name}") if needed else Edit(start, end, name),), intend)
+        return Fix((Edit(end, end, f", {name}") if needed else Edit(start, end, name),), intend)
 
     def _aliases(self) -> Iterator[ast.alias]:
         for statement in self._script.of_type(ast.ImportFrom):

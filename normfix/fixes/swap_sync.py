@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
+from normfix.errors import Refused
 from normfix.findings import InsertStatement, WrapExpression
+from normfix.fixes.edits import Fix
 from normfix.fixes.expressions import wrap_expression
-from normfix.fixes.plan import Plan
-from normfix.fixes.source import Refused, Source
+from normfix.fixes.source import Source
 from normfix.fixes.statements import insert_statement
 from normfix.fixes.swap_support import torch_nn
 from normfix.script import Script
@@ -20,7 +21,7 @@ _PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr)
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)
 
 
-def conversions(source: Source, script: Script) -> Iterator[tuple[ast.expr, Callable[[], tuple[str, Plan]]]]:
+def conversions(source: Source, script: Script) -> Iterator[tuple[ast.expr, Callable[[], tuple[str, Fix]]]]:
     """Every call that wraps a model in DistributedDataParallel, with how to convert the model before it; what only has
     a name like that is refused."""
     for call in script.of_type(ast.Call):
@@ -31,13 +32,13 @@ def conversions(source: Source, script: Script) -> Iterator[tuple[ast.expr, Call
             yield call, lambda name=name: _unknown(name)  # type: ignore[misc]  # binds the loop's name
 
 
-def _unknown(name: str) -> tuple[str, Plan]:
+def _unknown(name: str) -> tuple[str, Fix]:
     raise Refused(
         f"`{name}` is another library's, or a helper: convert the model before it with `nn.{_CONVERT}(model)` by hand"
     )
 
 
-def _converted(source: Source, script: Script, call: ast.Call) -> tuple[str, Plan]:
+def _converted(source: Source, script: Script, call: ast.Call) -> tuple[str, Fix]:
     if any(script.resolve(other.func).endswith(_CONVERT) for other in script.of_type(ast.Call)):
         raise Refused("the file calls `convert_sync_batchnorm` already")
     model = call.args[0] if call.args else next((one.value for one in call.keywords if one.arg == "module"), None)

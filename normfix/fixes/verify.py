@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from normfix.fixes.source import Refused, parse
+from normfix.errors import Refused
+from normfix.fixes.source import parse
 
 
 class Broken(Exception):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from normfix.errors import Refused
 from normfix.transforms import algebra
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks, no_parametrization, own_tensor
 from normfix.transforms.nodes import argument, operation, shape, source
@@ -43,7 +43,7 @@ def into_producer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
     name = operation(node)
     axis, size = result_axis(node)
     vectors = [landing.affine.vectors(axis, size, flow.name(node)) for landing in landings]
-    layer = layer_of(flow, [landing.node for landing in landings])
+    layer = weights_of(flow, [landing.node for landing in landings])
     s, t = _same(vectors, flow.name(node))
     weight, bias = layer.read(store)
     changed: tuple[Tensor, Tensor | None]
@@ -68,7 +68,7 @@ def into_consumer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
     for landing in landings:
         if bool(t.any()) and _pads_with_zeros(landing.node):
             raise Refused(f"{flow.name(landing.node)} pads with zeros, which the shift of the norm does not reach")
-    layer = layer_of(flow, [landing.node for landing in landings])
+    layer = weights_of(flow, [landing.node for landing in landings])
     weight, bias = layer.read(store)
     groups = int(argument(node, "groups")) if operation(node) in CONVOLUTIONS else 1  # type: ignore[call-overload]  # an int
     layer.write(store, *algebra.before_convolution(weight, bias, s, t, groups))
@@ -76,7 +76,7 @@ def into_consumer(flow: Flow, store: Store, landings: Sequence[Landing]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Weights:
     """The weight and bias of one module, by name; a missing bias (or weight of a norm) is made on writing."""
 
     path: str
@@ -95,8 +95,8 @@ class Layer:
             store.write(self.bias, bias, self.like)
 
 
-def layer_of(flow: Flow, nodes: Sequence[fx.Node]) -> Layer:
-    """The layer that these nodes are the only calls of. Raises `Refused` where its tensors cannot be changed."""
+def weights_of(flow: Flow, nodes: Sequence[fx.Node]) -> Weights:
+    """Those of the layer that these nodes are the only calls of. Raises `Refused` where they cannot be changed."""
     node = nodes[0]
     path = flow.home(node)
     module = flow.module(path)
@@ -119,7 +119,7 @@ def layer_of(flow: Flow, nodes: Sequence[fx.Node]) -> Layer:
     like = weight or _tensor(flow, node, "running_mean", path)
     if like is None:
         raise Refused(f"`{path}` holds no tensor that tells its dtype")
-    return Layer(path, weight or f"{prefix}weight", _bias_name(node, bias, prefix), like, size)
+    return Weights(path, weight or f"{prefix}weight", _bias_name(node, bias, prefix), like, size)
 
 
 def _bias_name(node: fx.Node, bias: str | None, prefix: str) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from normfix.transforms.base import Refused
+from normfix.errors import Refused
 
 Shape = Sequence[int]
 

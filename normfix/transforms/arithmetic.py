@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from normfix.errors import Refused
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused
 from normfix.transforms.constants import constant, is_constant
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation, shape, source

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import fx
 
+from normfix.errors import Refused
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused
 from normfix.transforms.nodes import argument, operation, shape, source
 
 POOLS = {f"{kind}_pool{rank}d": rank for kind in ("avg", "adaptive_avg", "max") for rank in (1, 2, 3)}

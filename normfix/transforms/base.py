@@ -1,4 +1,4 @@
-"""What transforms are made of: refusals, edits, and the plan that a transform works out before anything is touched."""
+"""What transforms are made of: edits, and the plan that a transform works out before anything is touched."""
 
 from __future__ import annotations
 
@@ -9,14 +9,6 @@ import torch
 from torch import nn
 
 from normfix.rewrites import Change, Refusal
-
-
-class Refused(Exception):
-    """A rewrite that would not be safe; `reason` is a sentence that names the layer."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
-from normfix.transforms.base import Refused
+from normfix.errors import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation
 from normfix.transforms.sites import Norm

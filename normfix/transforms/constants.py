@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.node import map_arg
 
-from normfix.transforms.base import Refused
+from normfix.errors import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import not_changed_in_place, writes_in_place
 from normfix.transforms.nodes import operation

@@ -15,11 +15,12 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import fx, nn
 
+from normfix.errors import Refused
 from normfix.rewrites import Change, Equivalence, Refusal
 from normfix.transforms import passes
 from normfix.transforms.absorb import CONVOLUTIONS, TRANSPOSED, Landing, result_axis
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import DropTensor, Edit, Plan, Refused
+from normfix.transforms.base import DropTensor, Edit, Plan
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks, own_tensor
 from normfix.transforms.nodes import argument, operation, shape

@@ -15,8 +15,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature
 from torch.nn.parameter import is_lazy
 
+from normfix.errors import Refused
 from normfix.readers.live.operators import writes_to
-from normfix.transforms.base import Refused
 from normfix.transforms.inlining import enclosed, inlined, literals
 from normfix.transforms.nodes import operation
 

@@ -14,10 +14,11 @@ from functools import partial
 import torch
 from torch import nn
 
+from normfix.errors import Refused
 from normfix.rewrites import Change, Equivalence, Refusal
 from normfix.transforms import merging, padding, removing, scaling, sites
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Edit, Plan, Refused
+from normfix.transforms.base import Edit, Plan
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import memory_in_order, not_changed_in_place
 from normfix.transforms.nodes import shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
-from normfix.transforms.base import Refused
+from normfix.errors import Refused
 
 Groups = int | Mapping[str, int] | Callable[[int], int]
 """The largest number of groups, or the number by path pattern, or a function of the channels."""

@@ -8,8 +8,8 @@ import torch
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
+from normfix.errors import Refused
 from normfix.readers.live.operators import view_of
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow, same_module
 from normfix.transforms.nodes import argument, operation
 

@@ -25,9 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from normfix.errors import Refused
 from normfix.rewrites import Change, Refusal
-from normfix.transforms.absorb import CONVOLUTIONS, Layer, layer_of
-from normfix.transforms.base import Edit, Plan, Refused
+from normfix.transforms.absorb import CONVOLUTIONS, Weights, weights_of
+from normfix.transforms.base import Edit, Plan
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks_on_the_way, not_called_again, not_kept_elsewhere, not_written_between
 from normfix.transforms.merged import merged
@@ -61,14 +62,14 @@ def into_tap(
 
 def _into_centre(
     flow: Flow, store: Store, call: NormCall, conv: fx.Node, ratio: float, mapped: tuple[Tensor, Tensor]
-) -> Layer:
+) -> Weights:
     """Add the map of a norm, times the ratio, to the centre of this convolution's kernel."""
     if not keeps_size(conv):
         raise Refused(f"{flow.name(conv)} has no tap at the centre, or gives another size")
     not_called_again(flow, conv)
     not_written_between(flow, call.read, conv, call.result)
     no_hooks_on_the_way(flow, conv, call.result)
-    layer = layer_of(flow, [conv])
+    layer = weights_of(flow, [conv])
     weight, bias = layer.read(store)
     scale, shift = mapped
     if weight.shape[0] != len(scale):
@@ -144,7 +145,7 @@ def _into_kernel(flow: Flow, store: Store, first: Term, other: Term, whole: bool
         not_called_again(flow, one)
     not_written_between(flow, source(conv), conv, small)
     no_hooks_on_the_way(flow, conv, small)
-    layer, gone = layer_of(flow, [conv]), layer_of(flow, [small])
+    layer, gone = weights_of(flow, [conv]), weights_of(flow, [small])
     _may_go(flow, gone.path, small)
     (weight, bias), (inner, added) = layer.read(store), gone.read(store)
     if argument(conv, "groups") != argument(small, "groups") or weight.shape[:2] != inner.shape[:2]:

@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from normfix import vocabulary
-from normfix.transforms.base import Refused
+from normfix.errors import Refused
 
 _ALIASES = {"true_divide": "div", "divide": "div", "multiply": "mul", "subtract": "sub", "negative": "neg"}
 

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from normfix.errors import Refused
 from normfix.transforms import algebra, probe
-from normfix.transforms.absorb import CONVOLUTIONS, layer_of
-from normfix.transforms.base import Edit, Refused, ReplaceModule, SetAttribute
+from normfix.transforms.absorb import CONVOLUTIONS, weights_of
+from normfix.transforms.base import Edit, ReplaceModule, SetAttribute
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation, source
 from normfix.transforms.sites import Norm
@@ -54,7 +55,7 @@ def ahead(flow: Flow, store: Store, norm: Norm, scale: Tensor, shift: Tensor) ->
         raise Refused(f"{flow.name(conv)} is no convolution")
     if bool((scale == 0).any()):
         raise Refused(f"a scale of `{norm.path}` is zero")
-    layer = layer_of(flow, [conv])
+    layer = weights_of(flow, [conv])
     module = flow.model.get_submodule(layer.path)
     pads = _pads(conv)
     if not probe.is_stock(module) or getattr(module, "padding_mode", "") != "zeros":

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import fx
 
+from normfix.errors import Refused
 from normfix.transforms.affine import Affine
 from normfix.transforms.arithmetic import FIXED, pull_fixed, push_fixed
 from normfix.transforms.averaging import POOLS, SCALES, pad, pool, pull_mean, push_mean, resize
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation, source
 from normfix.transforms.picking import pull_picked, push_picked

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx
 
+from normfix.errors import Refused
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import operation, shape, source
 from normfix.transforms.places import PICKS, Places, dropped, picked_from, places_of

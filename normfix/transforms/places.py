@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx
 
-from normfix.transforms.base import Refused
+from normfix.errors import Refused
 from normfix.transforms.constants import constant, is_constant
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import argument, operation, shape, source

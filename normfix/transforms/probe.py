@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 
+from normfix.errors import Refused
 from normfix.proof.copying import copied
 from normfix.proof.measure import run_float64
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.nodes import shape
 

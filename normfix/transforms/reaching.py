@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import fx
 
+from normfix.errors import Refused
 from normfix.transforms import passes
 from normfix.transforms.absorb import CONVOLUTIONS, PRODUCERS, Landing, into_consumer, into_producer
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import not_changed_in_place
 from normfix.transforms.nodes import operation

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import fx
 
+from normfix.errors import Refused
 from normfix.transforms.affine import Affine, concatenate
 from normfix.transforms.averaging import whole_numbers
-from normfix.transforms.base import Refused
 from normfix.transforms.nodes import argument, operation, shape, source
 
 TURNS = frozenset("permute transpose t swapdims movedim moveaxis mT numpy_T adjoint".split())

@@ -9,10 +9,11 @@ from itertools import pairwise
 import torch
 from torch import fx, nn
 
+from normfix.errors import Refused
 from normfix.proof.copying import copied
 from normfix.transforms import besides, probe
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused, ReplaceModule
+from normfix.transforms.base import ReplaceModule
 from normfix.transforms.flow import Flow, Step
 from normfix.transforms.folded import Folded
 from normfix.transforms.guards import no_hooks, no_key_hooks, no_parametrization, not_kept_elsewhere

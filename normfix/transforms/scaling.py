@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from normfix.errors import Refused
 from normfix.proof.copying import copied
 from normfix.proof.measure import run_float64
 from normfix.rewrites import Change, Refusal
 from normfix.transforms import probe
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Edit, Plan, Refused, SetTensor
+from normfix.transforms.base import Edit, Plan, SetTensor
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import no_hooks, no_parametrization, not_changed_in_place, own_tensor
 from normfix.transforms.nodes import shape

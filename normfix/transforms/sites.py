@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx, nn
 
+from normfix.errors import Refused
 from normfix.proof.copying import copied
 from normfix.transforms import algebra, probe
 from normfix.transforms.affine import Affine
-from normfix.transforms.base import Refused
 from normfix.transforms.flow import Flow
 from normfix.transforms.guards import finite
 from normfix.transforms.nodes import argument, casts_nothing, operation, shape, source

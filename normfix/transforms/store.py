@@ -8,7 +8,8 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from normfix.transforms.base import Refused, SetTensor
+from normfix.errors import Refused
+from normfix.transforms.base import SetTensor
 
 
 class Store:

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from normfix.errors import UsageError
+from normfix.errors import Refused, UsageError
 from normfix.proof.copying import copied
 from normfix.proof.proving import Proving, positional
 from normfix.proof.swapped import prove_interface
 from normfix.rewrites import Change, Equivalence, Proof, ProofFailed, Refusal, Rewrite
 from normfix.transforms import swapping
-from normfix.transforms.base import Plan, Refused, ReplaceModule, apply
+from normfix.transforms.base import Plan, ReplaceModule, apply
 from normfix.transforms.calibrate import calibrate as calibrated
 from normfix.transforms.grouping import Groups
 from normfix.transforms.guards import gradient_hooks, no_hooks, no_key_hooks, no_parametrization, plain_attributes

@@ -17,8 +17,8 @@ from math import prod
 import torch
 from torch import nn
 
+from normfix.errors import Refused
 from normfix.rewrites import Equivalence
-from normfix.transforms.base import Refused
 from normfix.transforms.grouping import Groups, group_count
 
 Shape = tuple[int, ...]

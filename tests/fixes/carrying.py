@@ -4,8 +4,8 @@ import ast
 from collections.abc import Callable
 
 from normfix.findings import Remedy
-from normfix.fixes.plan import edited
-from normfix.fixes.remedies import plan
+from normfix.fixes.edits import edited
+from normfix.fixes.remedies import fix_for
 from normfix.fixes.source import Source
 from normfix.fixes.verify import check_tree
 from normfix.graph import Site
@@ -22,7 +22,7 @@ def site_of(text: str, kind: type[ast.AST], index: int = 0) -> Site:
 def carried_out(text: str, remedy: Remedy) -> str:
     """The text with the remedy carried out."""
     source = Source(text)
-    made = plan(source, remedy)
+    made = fix_for(source, remedy)
     new = edited(text, made.edits)
     made.intend()
     check_tree(source.tree, new)

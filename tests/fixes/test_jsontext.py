@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from normfix.fixes.edits import Edit, edited
 from normfix.fixes.jsontext import Lines, items, members
-from normfix.fixes.plan import Edit, edited
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -5,11 +5,12 @@ import ast
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from normfix.errors import Refused
 from normfix.findings import InsertStatement, NameArgument, Remedy, SetArgument
 from normfix.fixes.document import PythonFile
-from normfix.fixes.plan import edited
-from normfix.fixes.remedies import plan
-from normfix.fixes.source import Refused, Source
+from normfix.fixes.edits import edited
+from normfix.fixes.remedies import fix_for
+from normfix.fixes.source import Source
 from normfix.fixes.verify import check_tree, difference
 from normfix.graph import Site
 from normfix.readers.scripts import read
@@ -73,7 +74,7 @@ def _keywords() -> st.SearchStrategy[list[str]]:
 
 def _checked(text: str, remedy: Remedy) -> str:
     source = Source(text)
-    made = plan(source, remedy)
+    made = fix_for(source, remedy)
     new = edited(text, made.edits)
     made.intend()
     check_tree(source.tree, new)
@@ -113,7 +114,7 @@ def test_bytes_outside_the_call_stay_in_every_encoding(text: str, encoding: str)
     assume(_parses(data))  # a name that the encoding cannot write became `?`
     source = Source(file.text)
     remedy = SetArgument(_site(file.text), "bias", "False")
-    made = plan(source, remedy)
+    made = fix_for(source, remedy)
     new = file.edited({None: made.edits})
     made.intend()
     assert difference(source.tree, ast.parse(new.data)) is None
@@ -157,7 +158,7 @@ def bodies(draw: st.DrawFn) -> str:
 @given(bodies(), st.booleans())
 def test_a_statement_is_inserted_in_any_formatting(text: str, after: bool) -> None:
     source = Source(text)
-    made = plan(source, InsertStatement(_site(text), "m.eval()", after))
+    made = fix_for(source, InsertStatement(_site(text), "m.eval()", after))
     new = edited(text, made.edits)
     made.intend()
     check_tree(source.tree, new)

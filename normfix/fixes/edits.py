@@ -16,7 +16,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Fix:
     """The text is edited; `intend` makes the same change to the old tree, and the two must agree afterwards."""
 
     edits: Sequence[Edit]
