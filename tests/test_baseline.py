@@ -90,6 +90,14 @@ def test_it_keeps_what_is_known_of_a_file_that_cannot_be_read(broken: str, folde
     assert entries(folder) == before
 
 
+def test_it_keeps_what_is_known_of_a_file_that_cannot_be_read_where_that_is_ignored(folder: Path) -> None:
+    before = entries(folder)
+    (folder / "src" / "a.py").write_text(MISUSE + "x = (\n")
+    (folder / "src" / "b.py").write_text(HEAD)
+    assert lint(["src"], ignore=["NF902"], baseline="known.json").findings == []
+    assert entries(folder) == before
+
+
 def test_it_keeps_what_is_known_of_a_file_that_normfix_fails_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = entries(folder)
     monkeypatch.setattr("normfix.linting.examine.examine_text", lambda *_: 1 // 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache, partial
 
 from normfix.config import Settings
 from normfix.engine import UNREADABLE_FILE
@@ -129,10 +129,15 @@ def _leave_out(file: str, report: Report, files: Iterable[str], plan_of: Callabl
     from normfix.linting.baseline import Baseline
 
     known = Baseline.read(file)
-    unread = {one.path for one in report.findings if one.code == UNREADABLE_FILE.code}
-    unread.update(failure.path for failure in report.errors)
-    looked_at = [one for one in files if one not in unread]
-    gone = known.shrink(known.apply(report), looked_at, lambda path: plan_of(path).codes)
+    failed = {failure.path for failure in report.errors}
+
+    @lru_cache(maxsize=64)
+    def looked_for(path: str) -> Collection[str]:
+        """The rules of a file; none where it cannot be read, whether or not that was asked for."""
+        unreadable = path in failed or examine_file(path, Plan({UNREADABLE_FILE.code}, named=True), Siblings()).findings
+        return () if unreadable else plan_of(path).codes
+
+    gone = known.shrink(known.apply(report), files, looked_for)
     if not gone:
         return
     what = "finding is gone, and was" if gone == 1 else "findings are gone, and were"
