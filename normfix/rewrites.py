@@ -145,7 +145,8 @@ class Rewrite:
 
     def __str__(self) -> str:
         count = f"{len(self.applied)} applied, {len(self.refused)} refused ({self.equivalence.value})"
-        return "\n".join([count, *account(self.applied, self.refused), *self.notes, str(self.proof)])
+        nothing = [] if self.applied or self.refused else ["the model holds nothing that this rewrite is about"]
+        return "\n".join([count, *nothing, *account(self.applied, self.refused), *self.notes, str(self.proof)])
 
 
 def account(applied: Sequence[Change], refused: Sequence[Refusal] = ()) -> list[str]:

@@ -23,6 +23,11 @@ def test_text_names_what_was_changed_what_stays_and_the_numbers():
     ]
 
 
+def test_a_model_that_it_is_not_about_is_no_riddle():
+    lines = str(Rewrite(None, [], [], PROOF)).splitlines()
+    assert lines[:2] == ["0 applied, 0 refused (eval only)", "the model holds nothing that this rewrite is about"]
+
+
 def test_a_shell_shows_one_line():
     rewrite = Rewrite(None, [Change("a.bn", "folded into `a.conv`")], [], PROOF)
     assert repr(rewrite) == "<Rewrite: 1 applied, 0 refused, proven: formula 1.0e-15, deployed -, rounding 2.0e-07>"
