@@ -81,16 +81,19 @@ class Reach:
             return False
         return statement not in self.texts or not self._library.isdisjoint(self.words(statement))
 
-    def worth_reading(
+    def leading(
         self, definitions: Iterable[Definition], naming: Collection[ast.AST], whole: bool = True
-    ) -> tuple[set[Definition], set[Definition]]:
-        """Those that lead to a norm, and those that share code with one that does.
+    ) -> set[Definition]:
+        """Those that lead to a norm.
 
         What is imported from files beside this one is followed from those that are `naming` a norm. Where the `whole`
         of them is not wanted, those are left out that know of a norm only by the default of a parameter of their own.
         """
         self.used = {one: self._followed(one) for one in definitions}
-        leading = {one for one in self.used if self._leads(one, one in naming, whole)}
+        return {one for one in self.used if self._leads(one, one in naming, whole)}
+
+    def sharing(self, leading: Iterable[Definition], whole: bool = True) -> set[Definition]:
+        """Those that share code with one of those that lead to a norm."""
         shared = {
             part
             for one in leading
@@ -98,7 +101,7 @@ class Reach:
             for part in self.used[one]
             if not isinstance(part, (ast.Assign, ast.AnnAssign)) and self._constructs(part)
         }
-        return leading, {one for one, parts in self.used.items() if not shared.isdisjoint(parts)}
+        return {one for one, parts in self.used.items() if not shared.isdisjoint(parts)}
 
     def _leads(self, node: Definition, beside: bool, whole: bool) -> bool:
         parts = self.used[node]

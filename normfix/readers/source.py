@@ -6,7 +6,7 @@ Nothing is imported or executed: the interpreter beside this file follows values
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from normfix.graph import LayerGraph
 from normfix.readers.brevity import Brevity
@@ -36,16 +36,15 @@ def graphs(script: Script, whole: bool = True) -> list[LayerGraph]:
     relevant = _relevant(script, reach)
     memo.read.update(relevant)
     memo.naming.update(node for node, naming in relevant.items() if naming)
-    leading, sharing = reach.worth_reading(relevant, memo.naming, whole)
-    if not whole:
+    leading = reach.leading(relevant, memo.naming, whole)
+    if whole:
+        leading |= reach.sharing(leading)
+    else:
         brevity = Brevity(reach)
         memo.brief.update({node: brevity.feeds_late(node) for node in leading if brevity.may_leave(node)})
-    worth = [node for node in relevant if node in leading or node in sharing]
-    built = [node for node in worth if _may_build(node, script, reach)]
-    found = {node: _read(node, script, memo) for node in built if whole or node in leading}
-    later = [node for node in built if node in sharing and (node not in found or _is_empty(found[node]))]
-    if not whole and later:
-        script.further = lambda: _in_full(later, script, memo)
+    found = _each([node for node in relevant if node in leading], script, reach, memo)
+    if not whole:
+        script.further = lambda: _further(leading, found, script, reach, memo)
     graphs = [*found.values(), *_at_top_level(script, reach, memo)]
     graphs += _prepared(script, memo, graphs)
     return [graph for graph in graphs if not _is_empty(graph)]
@@ -61,9 +60,22 @@ def _read(node: Definition, script: Script, memo: Memo) -> LayerGraph:
     return read_block(node.name, node.body, scope, memo, Function(node, scope))
 
 
-def _in_full(nodes: Sequence[Definition], script: Script, memo: Memo) -> list[LayerGraph]:
+def _each(nodes: Iterable[Definition], script: Script, reach: Reach, memo: Memo) -> dict[Definition, LayerGraph]:
+    return {node: _read(node, script, memo) for node in nodes if _may_build(node, script, reach)}
+
+
+def _further(
+    leading: Collection[Definition],
+    found: Mapping[Definition, LayerGraph],
+    script: Script,
+    reach: Reach,
+    memo: Memo,
+) -> list[LayerGraph]:
+    """The graphs of those that share code with one that leads to a norm, where they were not or not fully read."""
     memo.brief.clear()
-    return [_read(node, script, memo) for node in nodes]
+    sharing = reach.sharing(leading, whole=False)
+    left = [node for node in reach.used if node in sharing and (node not in found or _is_empty(found[node]))]
+    return list(_each(left, script, reach, memo).values())
 
 
 def _at_top_level(script: Script, reach: Reach, memo: Memo) -> Iterator[LayerGraph]:

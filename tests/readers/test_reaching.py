@@ -8,6 +8,7 @@ from normfix.readers import scripts
 from normfix.readers.naming import names_norm
 from normfix.readers.reaching import Reach, definitions
 from normfix.readers.siblings import Siblings, imported
+from normfix.script import Script
 
 HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import BatchNorm2d as BN\nfrom .blocks import Block, normed\n"
 
@@ -15,8 +16,14 @@ HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import BatchNorm2d as 
 def read(body: str, path: str = "m.py") -> set[str]:
     """The names of the definitions whose graphs are built."""
     script = Siblings().attach(scripts.read(HEAD + body, path))
+    return worth_reading(script)
+
+
+def worth_reading(script: Script) -> set[str]:
     found = definitions(script)
-    return {node.name for node in set.union(*Reach(script, found).worth_reading(found, found))}
+    reach = Reach(script, found)
+    leading = reach.leading(found, found)
+    return {node.name for node in leading | reach.sharing(leading)}
 
 
 @pytest.mark.parametrize(
@@ -105,9 +112,7 @@ def test_other_uses_matter_of_norms_that_take_a_bias_away() -> None:
 
 def test_objects_are_followed_one_deep() -> None:
     text = "from torch import nn\nclass B:\n  x = nn.LayerNorm(8)\nclass A:\n  y = B()\nclass C:\n  z = A()\n"
-    script = scripts.read(text, "m.py")
-    found = definitions(script)
-    assert {node.name for node in set.union(*Reach(script, found).worth_reading(found, found))} == {"A", "B"}
+    assert worth_reading(scripts.read(text, "m.py")) == {"A", "B"}
 
 
 def test_a_block_of_a_file_beside_matters_after_a_layer_with_a_bias(tmp_path: Path) -> None:
