@@ -104,7 +104,12 @@ else:
                 names[f"_default_{name}"] = one.default
                 parameter = f"{name}=_default_{name}"
             parameters.append(parameter)
-            body.append(f"_set(self, {name!r}, {value})" if cls._record_frozen else f"self.{name} = {value}")
+            slot = getattr(cls, name, None)
+            if cls._record_frozen and hasattr(slot, "__set__"):  # which need not look for the name
+                names[f"_set_{name}"] = slot.__set__
+                body.append(f"_set_{name}(self, {value})")
+            else:
+                body.append(f"_set(self, {name!r}, {value})" if cls._record_frozen else f"self.{name} = {value}")
         if hasattr(cls, "__post_init__"):
             body.append("self.__post_init__()")
         exec(f"def __init__(self, {', '.join(parameters)}):\n " + "\n ".join(body or ["pass"]), names)
