@@ -14,24 +14,28 @@ _SENSITIVE = pattern(
 )
 """What stands in a file with a class that eval() changes."""
 _CLASSES = pattern(r"class(?<!\wclass)[ \t]+(\w+)")
-_RENAMED = pattern(r"as(?<!\was)[ \t]+(\w+)|(?m:^)(\w+)[ \t]*=")
+_RENAMED = (pattern(r"as(?<!\was)[ \t]+(\w+)"), pattern(r"\n(\w+)[ \t]*="))
 _KEPT = pattern(r"self\.\w+[ \t]*(?::[^=\n]{0,200})?=[\s\\(]*([\w \t,)]+)(?=[\r\n#;=\\]|\Z)")
 """Names that are put on a module."""
 _APPENDED = pattern(r"\.append[ \t]*\(\s*(?:#[^\n]*\n\s*)*([\w.]+)\s*\(")
 _STORED = pattern(r"\][ \t]*=[\s\\(]*([\w.]+)\s*\(")
 """A layer that is stored under a key."""
-_GROWING = ("extend", "update", "insert", "setdefault")
-_GROWN = pattern(rf"\.(?:{'|'.join(_GROWING)})[ \t]*\(")
+_GROWN = pattern(r"\.(?:extend|update|insert|setdefault)[ \t]*\(")
 """Methods that put more into a container."""
-_OPENED = pattern(r"=[\s\\]*(?:[\[{(]|(?:dict|list|[\w.]*OrderedDict)\()|[+*|][\s\\(]*[\[{]")
+_OPENED = (
+    pattern(r"=(?:[\s\\]*(?:[\[{(]|(?:dict|list)\()|[ \t]*\\[\s\\]*[\w.]*OrderedDict\()"),
+    pattern(r"OrderedDict\("),
+    *(pattern(rf"\{join}[\s\\(]*[\[{{]") for join in "+*|"),
+)
 """A value that is a container or in brackets, and a sum of containers."""
+_GIVEN = pattern(r"=[ \t]*[\w.]*\Z")
 _CONTAINER = pattern(r"[\[{]|(?:dict|list|Dict)\(")
 """What a value in brackets holds that is a container."""
 _PARTS = pattern(
     r"#[^\n]*|'''[\s\S]*?(?:'''|\Z)|\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?"
-    r"|\\\r?\n|([\[({])|([\])}])|(\n)|([^\W\d]\w*)(?=\s*\()"
+    r"|\\\r?\n|([\[({])|([\])}])|(\n)|(\w+)(\s*\()?"
 )
-"""Brackets and ends of lines, which tell where a value ends, what hides them, and names of what is called."""
+"""Brackets and ends of lines, which tell where a value ends, what hides them, and names, with the bracket of a call."""
 _GROUP = pattern(r"\([^()]*\)")
 _ARGUMENT = pattern(r"[\w\])][ \t]*\(")
 _WORDS = pattern(r"[^\W\d]\w*")
@@ -52,7 +56,7 @@ def may_contain_layers(text: str) -> bool:
 def _other_names(text: str) -> set[str]:
     """What layers, and classes that hold some, may be called in this file."""
     own = _CLASSES.findall(text) if _SENSITIVE.search(text) else []
-    return {*own, *(name for names in _RENAMED.findall(text) for name in names)}
+    return {*own, *(name for renamed in _RENAMED for name in renamed.findall(f"\n{text}"))}
 
 
 def _appended(text: str, kept: set[str]) -> Iterator[str]:
@@ -64,22 +68,23 @@ def _appended(text: str, kept: set[str]) -> Iterator[str]:
     for found in _STORED.finditer(text):
         if not kept.isdisjoint(_WORDS.findall(_line(text, found.start()))):
             yield found[1].rpartition(".")[2]
-    for found in _GROWN.finditer(text) if any(word in text for word in _GROWING) else ():
+    for found in _GROWN.finditer(text):
         if not kept.isdisjoint(_WORDS.findall(_line(text, found.start()))):
             yield from _value(text, found.end() - 1)[1]
 
 
 def _held(text: str, kept: set[str]) -> Iterator[str]:
     """Names of what is called in containers that are given to one of the names that are kept."""
-    end = 0
-    while opened := _OPENED.search(text, end):
-        start, end = opened.start(), opened.end()
-        line = _line(text, start)
-        if kept.isdisjoint(_WORDS.findall(line)):
-            continue
-        if text[start] == "=" or not _is_argument(line):
-            end, called = _value(text, start + 1)
-            yield from called if _CONTAINER.search(text, start, end) else ()
+    for pattern in _OPENED:
+        end = 0
+        while opened := pattern.search(text, end):
+            start, end = opened.start(), opened.end()
+            line = _line(text, start)
+            if kept.isdisjoint(_WORDS.findall(line)):
+                continue
+            if text[start] == "=" or _GIVEN.search(line) or not _is_argument(line):
+                end, called = _value(text, start + 1)
+                yield from called if _CONTAINER.search(text, start, end) else ()
 
 
 def _line(text: str, place: int) -> str:
@@ -101,10 +106,10 @@ def _value(text: str, start: int) -> tuple[int, list[str]]:
     depth = 0
     called: list[str] = []
     for part in _PARTS.finditer(text, start):
-        opens, closes, line, name = part.groups()
-        depth += bool(opens) - bool(closes)
+        opens, closes, line, name, call = part.groups()
+        if call and depth:
+            called.append(name)
+        depth += bool(opens or call) - bool(closes)
         if depth < 0 or (line and not depth):
             return part.end(), called
-        if name and depth:
-            called.append(name)
     return len(text), called

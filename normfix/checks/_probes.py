@@ -20,6 +20,8 @@ _TAKEN = pattern(
 """What is called with a value that stands here, or is given it as a name."""
 _ARGUMENT = pattern(r"\(\s*(?:#[^\n]*\n\s*)*(\w+)\s*[,.)]")
 _RENAMED = pattern(r"=[ \t\\(]*(\w+)[ \t]*[.\r\n#;]")
+_SET = pattern(r"[\w \t,]{0,99}(?::[^=\n]{0,99})?=[^=\n][^\n]*[(\\]")
+"""Behind a name that is given what a call returns."""
 _WORDS = pattern(r"[^\W\d]\w*")
 _REACH = 150
 """Characters before a value that tell what takes it."""
@@ -45,12 +47,12 @@ def made_up(text: str) -> Iterator[int]:
 def _probes(text: str) -> list[tuple[int, str]]:
     """Where something is called with made-up input, as it is or under one of the names that it is given; and what."""
     calls, made = _takers(text, made_up(text))
+    if not made:
+        return calls
+    renamed = [(one[1], one.start(1)) for one in _RENAMED.finditer(text)]
     for _ in range(2):
-        if not made.isdisjoint(_RENAMED.findall(text)):
-            made |= _takers(text, [one.start(1) for one in _RENAMED.finditer(text) if one[1] in made])[1]
-    if not made.isdisjoint(_ARGUMENT.findall(text)):
-        calls += _takers(text, [one.start(1) for one in _ARGUMENT.finditer(text) if one[1] in made])[0]
-    return calls
+        made |= _takers(text, [place for name, place in renamed if name in made])[1]
+    return calls + _takers(text, [one.start(1) for one in _ARGUMENT.finditer(text) if one[1] in made])[0]
 
 
 def _takers(text: str, places: Iterable[int]) -> tuple[list[tuple[int, str]], set[str]]:
@@ -67,12 +69,22 @@ def _takers(text: str, places: Iterable[int]) -> tuple[list[tuple[int, str]], se
 
 
 def _is_used_again(text: str, name: str) -> bool:
-    # The name stands first: Python looks for it fast, and only then at what is around it.
-    if not re.search(rf"{name}(?<!\w{name})[\w \t,]{{0,99}}(?::[^=\n]{{0,99}})?=[^=\n][^\n]*[(\\]", text):
+    if not _is_given_value(text, name):
         return False
     if ".backward(" in text or re.search(rf"return[ \t]+{name}\b", text):
         return True
     return re.search(rf"{name}(?<=[(,=\s]{name})\s*[,).]", text) is not None
+
+
+def _is_given_value(text: str, name: str) -> bool:
+    """May the value of a call be kept under this name. A pattern for each name would take long to compile."""
+    place = text.find(name)
+    while place >= 0:
+        before = text[place - 1 : place]
+        if not (before.isalnum() or before == "_") and _SET.match(text, place + len(name)):
+            return True
+        place = text.find(name, place + 1)
+    return False
 
 
 def scopes_with_makers(script: Script) -> Iterator[Scope]:

@@ -15,9 +15,10 @@ _DEEPEST = 200
 """Characters that functions are indented by at most."""
 _CLASS = pattern(r"class(?<!\wclass)[ \t]+\w+[ \t]*\(([^()]*)")
 _BASES = ("nn.", "Module", "PreTrainedModel")
-_OTHER_NAMES = pattern(
-    r"torch\.nn[\w.]*[ \t]+(?:as\b|import(?![ \t]+functional\b))(?<!torch\.nn\.functional as)|nn(?<!\wnn)[ \t]+as\b"
-    r"|=[ \t]*(?:torch\.)?nn\b[\w.]*[ \t]*[\r\n#;]"
+_OTHER_NAMES = (
+    pattern(r"torch\.nn[\w.]*[ \t]+(?:as\b|import(?![ \t]+functional\b))(?<!torch\.nn\.functional as)"),
+    pattern(r"nn(?<!\wnn)[ \t]+as\b"),
+    pattern(r"=[ \t]*(?:torch\.)?nn\b[\w.]*[ \t]*[\r\n#;]"),
 )
 """How a class of `torch.nn`, or what holds it, gets a name by which it is not known."""
 
@@ -26,7 +27,7 @@ def may_define_module(text: str) -> bool:
     """Is there a class that may derive from nn.Module, LightningModule or PreTrainedModel, directly or not."""
     bases = _CLASS.findall(text)
     return any(known in one for known in _BASES for one in bases) or (
-        any(bases) and _OTHER_NAMES.search(text) is not None
+        any(bases) and any(one.search(text) for one in _OTHER_NAMES)
     )
 
 

@@ -23,11 +23,11 @@ KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 PARTS = ("Norm", "Dropout")
 """A part of the name of each."""
 BUILT = (pattern(r"Norm(?:[123]d)?\s*\("), pattern(r"Dropout(?:[123]d)?\s*\("))
-RENAMED = (
-    pattern(r"Norm(?:[123]d)?[ \t]+as\b"),
-    pattern(r"Dropout(?:[123]d)?[ \t]+as\b"),
-    pattern(r"(?m:^)\w+[ \t]*=[ \t]*[\w.]*(?:Norm|Dropout)(?:[123]d)?\b(?!\()"),
-)
+RENAMED = (pattern(r"Norm(?:[123]d)?[ \t]+as\b"), pattern(r"Dropout(?:[123]d)?[ \t]+as\b"))
+NAMED = (pattern(r"Norm(?:[123]d)?\b(?!\()"), pattern(r"Dropout(?:[123]d)?\b(?!\()"))
+GIVEN = pattern(r"\n?\w+[ \t]*=[ \t]*[\w.]*\Z")
+"""What stands before one that gets another name at the top level."""
+REACH = 200
 IN_LAMBDA = pattern(r"self\.\w+[ \t]*=[ \t]*lambda\b[^\n]*(?:Norm|Dropout)(?:[123]d)?\s*\(")
 METHODS = ("forward", "__call__")
 SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
@@ -36,8 +36,16 @@ SWITCHES = ("affine", "elementwise_affine", "track_running_stats")
 def _may_build(text: str) -> bool:
     """Is one built in the forward pass, or in a method or lambda that it calls, or under another name of its own."""
     built = [one.start() for kind in BUILT for one in kind.finditer(text) if _is_kind(_dotted(text, one))]
-    named = any(one.search(text) for one in RENAMED)
+    named = any(one.search(text) for one in RENAMED) or _is_renamed(text)
     return (bool(built) and run_in(text, built, METHODS)) or named or (bool(built) and _in_lambda(text))
+
+
+def _is_renamed(text: str) -> bool:
+    for place in (one.start() for kind in NAMED for one in kind.finditer(text)):
+        start = max(place - REACH, 0)
+        if GIVEN.match(text[max(text.rfind("\n", start, place), start) : place]):
+            return True
+    return False
 
 
 def _in_lambda(text: str) -> bool:

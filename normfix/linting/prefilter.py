@@ -42,7 +42,8 @@ def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> b
 @lru_cache(maxsize=1)
 def names_suppressed(text: str) -> bool:
     """May a comment in this text name a rule that it suppresses, and be useless."""
-    return "noqa" in text.lower() and _SUPPRESSION.search(text) is not None
+    # Bytes are searched in lower case in half the time that letters are.
+    return b"noqa" in text.encode(errors="replace").lower() and _SUPPRESSION.search(text) is not None
 
 
 @cache

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 _CLASSES = "BatchNorm InstanceNorm GroupNorm LayerNorm RMSNorm RmsNorm SwitchNorm LocalResponseNorm CrossMapLRN".split()
 _FUNCTIONS = "batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm".split()
 _CANCELLING = ("BatchNorm", "InstanceNorm", "GroupNorm", "batch_norm", "instance_norm", "group_norm")
-_PRODUCER = pattern(r"(?:Conv(?:Transpose)?[123]d|Linear)\b")
+_PRODUCERS = (pattern(r"Linear\b"), pattern(r"Conv(?:Transpose)?[123]d\b"))
 _PROBE = pattern(r"isinstance\([^()]*(?:\([^()]*\)[^()]*)?\)")
 """A question about a norm, which builds none."""
-_PART = pattern(r"[\"'}]Norm")
+_PART = pattern(r"Norm(?<=[\"'}]Norm)")
 """A part of a name that is put together: `f"{kind}Norm2d"`."""
-_NORM = pattern("norm(?!al)")
+_NORMS = (pattern("norm(?![aA][lL])"), pattern("Norm(?![aA][lL])"))
 """In "BatchNorm2d" and "norm_layer", but not in "normalize" and "kaiming_normal_"."""
 _SHORT = pattern(r"(?<![A-Za-z])bn(?![a-z])|B[Nn](?![a-z])")
 """In "make_bn", "self.bn1", "ConvBNReLU" and "ConvBn"."""
@@ -30,10 +30,9 @@ def names_norm(text: str) -> bool:
 
     In a question, a line of comment, or a text that a decorator is given, it builds none.
     """
-    if "Norm" not in text and "_norm" not in text and "LRN" not in text:
-        return False
+    stems = [*(_CLASSES if "Norm" in text or "LRN" in text else ()), *(_FUNCTIONS if "_norm" in text else ())]
     told = ""
-    for stem in (*_CLASSES, *_FUNCTIONS):
+    for stem in stems:
         if stem in text and any(True for _ in places_of(stem, text)):
             told = told or without_probes(text)
             if told is text or any(True for _ in places_of(stem, told)):
@@ -67,8 +66,10 @@ def without_comments(lines: Iterable[str]) -> list[str]:
 
 def says_norm(text: str) -> bool:
     """Is there anything about norms in this code, names of its own included."""
+    if any(one.search(text) for one in _NORMS):
+        return True
     low = text.lower()
-    if "norm" in low and _NORM.search(low) is not None:
+    if "norm" in low and _NORMS[0].search(low) is not None:
         return True
     return "bn" in low and _SHORT.search(text) is not None
 
@@ -91,7 +92,7 @@ def may_matter_beside(text: str) -> bool:
 
     What else there is to say of a norm is said where it is constructed.
     """
-    return _PRODUCER.search(text) is not None
+    return any(one.search(text) for one in _PRODUCERS)
 
 
 def matters_beside(text: str, other: str) -> bool:

@@ -10,16 +10,20 @@ from normfix.lazy import pattern
 from normfix.readers import scripts
 from normfix.script import Script
 
-FOREIGN = frozenset({"torch", "torchvision", "timm", "numpy", "transformers", "typing", "collections", "functools"})
+FOREIGN = frozenset(
+    "torch torchvision timm numpy transformers __future__ abc argparse collections contextlib copy dataclasses enum "
+    "functools inspect io itertools json logging math os pathlib random re sys time typing warnings".split()
+)
 """Packages that no file beside a source stands for."""
 _DEPTH = 4
 """How many re-exports are followed."""
 _TEXTS = 16
 """How many texts stay in memory for each script; a file that is not there counts as one."""
-_IMPORT = pattern(
-    r"(?m)^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]*(\((?:[^)#]|#[^\n]*\n)*\)|(?:[^\n#;\\]|\\\r?\n)*)"
-    r"|^[ \t]*import[ \t]+([^\n#;]+)"
-)
+_IMPORT = pattern(r"import(?<!\wimport)(?!\w)")
+_MODULES = pattern(r"[^\n#;]*")
+_NAMES = pattern(r"[ \t]*(?:\((?:[^)#]|#[^\n]*\n)*\)|(?:[^\n#;\\]|\\\r?\n)*)")
+_REACH = 200
+"""Characters before the word "import" that its statement begins in."""
 _COMMENT = pattern("#.*")
 
 
@@ -32,6 +36,7 @@ class Siblings:
         self._script = lru_cache(size)(self._read)
         self._text = lru_cache(_TEXTS * size)(_text)
         self._imports = lru_cache(_TEXTS * size)(_imports)
+        self._folders = lru_cache(_TEXTS * size)(_folders)
         self._meaning = lru_cache(_TEXTS * size)(self._looked_up)
 
     def attach(self, script: Script) -> Script:
@@ -64,9 +69,11 @@ class Siblings:
 
     def _candidates(self, path: str, level: int, steps: list[str]) -> Iterator[str]:
         """The files that may hold a module, one after the other; what is told of `path` depends on those asked for."""
-        for candidate in _candidates(path, level, steps):
-            self._asked.setdefault(path, {})[candidate] = None
-            yield candidate
+        asked = self._asked.setdefault(path, {})
+        for folder in self._folders(os.path.dirname(path), level):  # noqa: PTH120
+            for candidate in _files(folder, steps):
+                asked[candidate] = None
+                yield candidate
 
     def _looked_up(self, name: str, text: str) -> str | None:
         """What a text imports under a name; empty where it defines it, None where it does neither."""
@@ -128,13 +135,31 @@ def _imports(text: str) -> dict[str, str]:
 
 def imported(text: str) -> Iterator[tuple[str, str]]:
     """What the import statements of a text bind, and what that stands for; of two of one name the last."""
-    for module, names, modules in _IMPORT.findall(text):
-        for part in _COMMENT.sub("", (names or modules).strip("()\\ \t")).split(","):
+    for module, names in _statements(text):
+        for part in _COMMENT.sub("", names.strip("()\\ \t")).split(","):
             words = part.replace("\\", " ").strip("() \t\r\n").split()
             if words and not module:
                 yield words[-1], words[0]
             elif words:
                 yield words[-1], f"{module}{'' if module.endswith('.') else '.'}{words[0]}"
+
+
+def _statements(text: str) -> Iterator[tuple[str, str]]:
+    """What each import statement imports from, nothing where it imports modules, and what stands behind its "import"."""
+    found = _IMPORT.search(text)
+    while found:
+        place, end = found.span()
+        match text[max(place - _REACH, 0) : place].rpartition("\n")[2].split():
+            case []:
+                module, behind = "", _MODULES.match(text, end)
+            case ["from", module]:
+                behind = _NAMES.match(text, end)
+            case _:
+                behind = None
+        if behind:
+            yield module, behind[0]
+            end = behind.end()
+        found = _IMPORT.search(text, end)
 
 
 def _defines(text: str, name: str) -> bool:
@@ -154,22 +179,23 @@ def _taken_apart(name: str) -> tuple[int, list[str], str]:
     return len(name) - len(name.lstrip(".")), steps, last
 
 
-def _candidates(path: str, level: int, steps: list[str]) -> Iterator[str]:
-    """The files that may hold a module which the file at `path` imports, from `level` packages up."""
-    folder = os.path.dirname(path)  # noqa: PTH120
+def _folders(folder: str, level: int) -> tuple[str, ...]:
+    """Where a module may lie that a file in this folder imports, from `level` packages up."""
     if level:
-        for _ in range(level - 1):
-            folder = os.path.join(folder, os.pardir)  # noqa: PTH118
-        yield from _files(folder, steps)
-        return
-    yield from _files(folder, steps)
+        return (_plain(os.path.join(folder, *[os.pardir] * (level - 1))),)  # noqa: PTH118
+    found = [_plain(folder)]
     while os.path.isfile(os.path.join(folder, "__init__.py")):  # noqa: PTH113, PTH118
         folder = os.path.dirname(os.path.abspath(folder))  # noqa: PTH100, PTH120
-        yield from _files(folder, steps)
+        found.append(folder)
+    return tuple(found)
+
+
+def _plain(folder: str) -> str:
+    return "" if (plain := os.path.normpath(folder)) == os.curdir else plain
 
 
 def _files(folder: str, steps: list[str]) -> Iterator[str]:
-    stem = os.path.normpath(os.path.join(folder, *steps))  # noqa: PTH118
+    stem = os.path.join(folder, *steps)  # noqa: PTH118
     if steps:
         yield f"{stem}.py"
     yield os.path.join(stem, "__init__.py")  # noqa: PTH118
