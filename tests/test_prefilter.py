@@ -88,6 +88,13 @@ def test_files_with_the_words_in_another_place_are_left_alone(text: str) -> None
         pytest.param("self.a.extend([nn.Linear(8, 8)])", id="extended"),
         pytest.param("self.a.setdefault('b', nn.Linear(8, 8))", id="set where there is none"),
         pytest.param("self.a = base + \\\n            [nn.Linear(8, 8)]", id="a line continued"),
+        pytest.param("self.a = n * {nn.Linear(8, 8)} | base", id="a set, more often"),
+        pytest.param("self.a = base | {'b': nn.Linear(8, 8)}", id="two of them joined"),
+        pytest.param("self.a = OrderedDict(b=nn.Linear(8, 8))", id="in order"),
+        pytest.param("self.a = collections.OrderedDict([('b', nn.Linear(8, 8))])", id="in order, by a dotted name"),
+        pytest.param("self.a = \\\n            c.OrderedDict(b=nn.Linear(8, 8))", id="in order, on the next line"),
+        pytest.param("self.a = keep(a=OrderedDict(b=nn.Linear(8, 8)))", id="in order, among arguments"),
+        pytest.param("self.a = [make_it(8, 8), nn.Linear (8, 8)]", id="spaces before brackets"),
     ],
 )
 def test_containers_of_layers_are_seen_however_they_are_laid_out(text: str) -> None:
@@ -108,6 +115,33 @@ def test_containers_of_layers_are_seen_however_they_are_laid_out(text: str) -> N
 def test_layers_are_seen_under_whatever_name_the_file_gives_them(text: str) -> None:
     body = "def __init__(self):\n        self.ls = [fc(8, 8), fc(8, 8)]\n"
     assert may_misuse(text.format(body), EVERYTHING, "a.py", None)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param("Drop = nn.Dropout", id="a name of the file"),
+        pytest.param("Drop: object\nDrop\t=\tnn.Dropout if n else nn.Dropout1d", id="by choice"),
+        pytest.param("from torch.nn import Dropout as Drop", id="imported"),
+        pytest.param("x = 1\nDrop = torch.nn.Dropout2d  # (for images)", id="a comment behind it"),
+    ],
+)
+def test_a_layer_that_the_forward_pass_builds_is_seen_under_another_name(head: str) -> None:
+    body = "    def forward(self, x):\n        return Drop(0.5)(x)\n"
+    assert may_misuse(NET.replace("class", f"{head}\nclass") + body, EVERYTHING, "a.py", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("probe = make(8)\nprobe(torch.zeros(8))\nreturn probe", id="returned"),
+        pytest.param("x: T = torch.zeros(8)\ny = x.to(d)\nnet = make(8)\nnet(\n  y)\nkeep(net)", id="by two names"),
+        pytest.param("net: Net = make(8)\nnet(torch.randn (8))\nloss.backward()", id="annotated"),
+        pytest.param("a, net = \\\n  make(8)\nnet(torch.ones(8))\nkeep(a, net)", id="one of two"),
+    ],
+)
+def test_a_network_that_is_tried_out_is_seen(text: str) -> None:
+    assert may_misuse(f"import torch\n{text}\n", EVERYTHING, "a.py", None)
 
 
 def test_a_layer_that_a_helper_of_the_forward_pass_builds_is_seen() -> None:

@@ -75,12 +75,11 @@ def _appended(text: str, kept: set[str]) -> Iterator[str]:
 
 def _held(text: str, kept: set[str]) -> Iterator[str]:
     """Names of what is called in containers that are given to one of the names that are kept."""
-    for pattern in _OPENED:
+    for kind in _OPENED:
         end = 0
-        while opened := pattern.search(text, end):
-            start, end = opened.start(), opened.end()
+        for start in (one.start() for one in kind.finditer(text)):
             line = _line(text, start)
-            if kept.isdisjoint(_WORDS.findall(line)):
+            if start < end or kept.isdisjoint(_WORDS.findall(line)):
                 continue
             if text[start] == "=" or _GIVEN.search(line) or not _is_argument(line):
                 end, called = _value(text, start + 1)

@@ -145,7 +145,7 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _statements(text: str) -> Iterator[tuple[str, str]]:
-    """What each import statement imports from, nothing where it imports modules, and what stands behind its "import"."""
+    """What each import statement imports from, nothing where it imports modules, and what follows its "import"."""
     found = _IMPORT.search(text)
     while found:
         place, end = found.span()

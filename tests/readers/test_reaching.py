@@ -129,3 +129,9 @@ def test_import_statements_are_read_off_the_text() -> None:
     assert dict(imported(text)) == {
         "a": ".a", "c": ".b", "e": ".d.e", "h": ".d.g", "k": "i.j", "l": "l", "n": "m.n", "o": "m.o"
     }  # fmt: skip
+
+
+def test_import_statements_are_told_from_the_word() -> None:
+    text = '"""We import (much:\nfrom here"""\nfrom .import_utils import a\nimport_all()  # import b\nfrom .import c\n'
+    text += "x = importlib, reimport\nif x:\n\timport d; import e\n"
+    assert dict(imported(text)) == {"a": ".import_utils.a", "c": ".c", "d": "d"}
