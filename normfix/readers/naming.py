@@ -17,6 +17,8 @@ _CANCELLING = ("BatchNorm", "InstanceNorm", "GroupNorm", "batch_norm", "instance
 _PRODUCERS = (pattern(r"Linear\b"), pattern(r"Conv(?:Transpose)?[123]d\b"))
 _PROBE = pattern(r"isinstance\([^()]*(?:\([^()]*\)[^()]*)?\)")
 """A question about a norm, which builds none."""
+_LOOKED_FOR = pattern(r"[\"']\s+(?:not\s+)?in\b")
+_LOOKING = (".find(", ".startswith(", ".endswith(", ".count(")
 _PART = pattern(r"Norm(?<=[\"'}]Norm)")
 """A part of a name that is put together: `f"{kind}Norm2d"`."""
 _NORMS = (pattern("norm(?![aA][lL])"), pattern("Norm(?![aA][lL])"))
@@ -28,7 +30,7 @@ _SHORT = pattern(r"(?<![A-Za-z])bn(?![a-z])|B[Nn](?![a-z])")
 def names_norm(text: str) -> bool:
     """Does this code name a norm of a library, or may it put such a name together.
 
-    In a question, a line of comment, or a text that a decorator is given, it builds none.
+    In a question, a line of comment, a text that is looked for or that a decorator is given, it builds none.
     """
     stems = [*(_CLASSES if "Norm" in text or "LRN" in text else ()), *(_FUNCTIONS if "_norm" in text else ())]
     told = ""
@@ -47,11 +49,18 @@ def names_layer_norms_only(text: str) -> bool:
 
 
 def places_of(stem: str, text: str) -> Iterator[int]:
-    """Where names of this stem stand, other than in lines of comments and as a text that a decorator is given."""
+    """Where names of this stem stand, other than in lines of comments and as a text that is asked for or registered."""
     for found in _whole(stem).finditer(text):
-        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()].lstrip()
-        if not line.startswith("#") and not (line.startswith("@") and line.endswith(("'", '"'))):
-            yield found.start()
+        start, end = found.span()
+        line = text[text.rfind("\n", 0, start) + 1 : start].lstrip()
+        quoted = line.endswith(("'", '"'))
+        if not line.startswith("#") and not (quoted and (line.startswith("@") or _is_asked(text, start, end))):
+            yield start
+
+
+def _is_asked(text: str, start: int, end: int) -> bool:
+    """Is a word in quotes looked for in a name: `"BatchNorm" in name`, `name.find("BatchNorm")`."""
+    return _LOOKED_FOR.match(text, end) is not None or text.endswith(_LOOKING, 0, start - 1)
 
 
 def without_probes(text: str) -> str:

@@ -30,6 +30,8 @@ def worth_reading(script: Script) -> set[str]:
     "text",
     [
         pytest.param("isinstance(m, (nn.LayerNorm, nn.BatchNorm2d))", id="a question"),
+        pytest.param("'BatchNorm' in type(m).__name__ or \"LayerNorm2d\"\n not in name", id="a word in a name"),
+        pytest.param("name.find('BatchNorm') != -1 and name.startswith(\"LayerNorm\")", id="a word that is looked for"),
         pytest.param("self.norm = MyLayerNorm(8)", id="a class of its own"),
         pytest.param("self.layer_norm(x) + config.layer_norm_eps", id="an attribute"),
         pytest.param("F.normalize(kaiming_normal_(x)).norm()", id="another norm"),
@@ -48,6 +50,11 @@ def test_what_names_no_norm(text: str) -> None:
         pytest.param("getattr(nn, f'{kind}Norm2d')", id="the end of a name"),
         pytest.param("getattr(nn, f'BatchNorm{rank}d')", id="the beginning of a name"),
         pytest.param("isinstance(m, nn.Conv2d) and nn.GroupNorm(4, 8)", id="beside a question"),
+        pytest.param("'BatchNorm' in name and nn.BatchNorm2d(8)", id="a word, and the norm"),
+        pytest.param("[nn.BatchNorm2d(8) for n in names if n in 'BatchNorm']", id="a norm in front of a question"),
+        pytest.param("NORMS['BatchNorm'](8), getattr(nn, 'LayerNorm')", id="looked up by its name"),
+        pytest.param("kind = 'LayerNorm'\nin_features = 8", id="a word ahead of another"),
+        pytest.param("for kind in 'BatchNorm', 'LayerNorm': pass", id="words of a loop"),
     ],
 )
 def test_what_names_one(text: str) -> None:
