@@ -1,6 +1,6 @@
 """NF101 positional-eps: a value meant for another parameter stands in `eps`, the second or third positional one."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from normfix import norms, vocabulary
 from normfix.checks._flow import twins
@@ -20,8 +20,7 @@ def positional_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
     eps = layer.argument("eps")
     if eps is None:
         return
-    width = next(iter(vocabulary.signature(layer.kind)))
-    severity = _severity(eps, layer.arguments.get(width), facts)
+    severity = _severity(eps, _before(layer, eps), facts)
     if severity is None:
         return
     if eps.position is not None and _is_elsewhere_another(layer, eps.position, facts):
@@ -52,9 +51,15 @@ def positional_eps(layer: Layer, facts: Facts) -> Iterator[Problem]:
     )
 
 
-def _severity(eps: Argument, width: Argument | None, facts: Facts) -> Severity | None:
+def _before(layer: Layer, eps: Argument) -> set[str]:
+    """How the arguments are written that stand before a positional eps: the width, and the groups of a group norm."""
+    place = -1 if eps.position is None else eps.position
+    return {one.text for one in layer.arguments.values() if one.position is not None and one.position < place}
+
+
+def _severity(eps: Argument, before: Collection[str], facts: Facts) -> Severity | None:
     value, positional = eps.value, eps.position is not None
-    if isinstance(value, (bool, str)) or (positional and width is not None and eps.text and eps.text == width.text):
+    if isinstance(value, (bool, str)) or (positional and eps.text and eps.text in before):
         return Severity.ERROR
     if positional and "momentum" in eps.text.lower():
         return Severity.ERROR

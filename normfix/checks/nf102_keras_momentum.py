@@ -1,15 +1,24 @@
 """NF102 keras-momentum: the share to keep, as Keras and TensorFlow count it, where torch wants the share to replace."""
 
+import ast
 from collections.abc import Iterator
 
 from normfix import norms
+from normfix.checks._defaults import default_of
 from normfix.checks._modes import frozen
-from normfix.engine import Facts, Rule, on_layer
+from normfix.engine import Facts, Rule, on_layer, on_node
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Layer, Undecided
+from normfix.lazy import pattern
+from normfix.script import Script
+from normfix.usage.networks import BATCH_NORMS, argument, layer_kind
+from normfix.usage.steps import dotted
 
 RULE = Rule("NF102", "keras-momentum", Severity.WARNING, readers={"source", "model", "onnx"})
 CERTAIN, LIKELY = 0.9, 0.5
+DEFAULT = pattern(r"=[ \t]*0?\.[5-9]\d*\s*(?:[,)]|#)")
+WRITTEN = pattern(r"momentum(?<=\.momentum)\s*=\s*0?\.[5-9]")
+"""How such a value is the default of a parameter, and how it is set on a norm that stands."""
 
 
 @on_layer(RULE, norms.BATCH | norms.INSTANCE)
@@ -28,9 +37,7 @@ def keras_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
         return  # said of the first
     others = len(alike) - 1
     also = f" and {others} other {layer.kind} layer{'s' * (others > 1)}" if others else ""
-    from decimal import Decimal  # costs a millisecond of start-up
-
-    mended = str(1 - Decimal(repr(value)))
+    mended = _mended(value)
     yield Problem(
         layer.site,
         f"`{layer.name}`{also} replace{'s' * (not others)} {value:.4g} of {'their' if others else 'its'} running "
@@ -44,10 +51,81 @@ def keras_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
     )
 
 
+@on_node(RULE, ast.Call, words=("BatchNorm", "mom|decay", DEFAULT))
+def keras_default(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    """A batch norm that is handed a parameter whose default is such a momentum: what it has where nobody passes one."""
+    script = facts.script
+    kind = layer_kind(script, node) if script is not None else ""
+    given = argument(node, kind, "momentum") if kind in BATCH_NORMS else None
+    if script is None or not isinstance(given, ast.Name | ast.Attribute) or _is_held(script, node, kind):
+        return
+    found = default_of(script, given)
+    share = _share(getattr(found[1], "value", None)) if found is not None else None
+    if found is not None and share is not None:
+        yield Problem(
+            script.site(node),
+            f"`{script.source(node.func)}` replaces {share:.4g} of its running statistics at every batch, as "
+            f"`{found[0]}` is {share:.4g} by default: torch's momentum is 1 minus that of Keras",
+            help=f"Write `{found[0]}={_mended(share)}`, if the value comes from Keras or TensorFlow",
+            severity=Severity.WARNING if share >= CERTAIN else Severity.INFO,
+            related=[("the default", script.site(found[1]))],
+        )
+
+
+@on_node(RULE, ast.Assign, words=("BatchNorm", WRITTEN))
+def keras_momentum_set(node: ast.Assign, facts: Facts) -> Iterator[Problem]:
+    """`m.momentum = 0.99` under `isinstance(m, nn.BatchNorm2d)`, in a file that sets no other momentum."""
+    script, target = facts.script, node.targets[0]
+    share = _share(getattr(node.value, "value", None))
+    if script is None or share is None or not isinstance(target, ast.Attribute) or target.attr != "momentum":
+        return
+    branch = script.around_of(node).get(node)
+    if not isinstance(branch, ast.If) or node not in branch.body:
+        return
+    values = {ast.unparse(one.value) for one in script.of_type(ast.Assign) if _sets_momentum(one)}
+    if len(values) == 1 and _holds_for_batch_norm(script, branch.test, dotted(target.value)):
+        yield Problem(
+            script.site(node),
+            f"`{script.source(node)}` has the batch norms replace {share:.4g} of their running statistics at every "
+            "batch: torch's momentum is 1 minus that of Keras",
+            help=f"Write `{_mended(share)}`, if the value comes from Keras or TensorFlow",
+            severity=Severity.WARNING if share >= CERTAIN else Severity.INFO,
+        )
+
+
+def _sets_momentum(node: ast.Assign) -> bool:
+    return any(isinstance(one, ast.Attribute) and one.attr == "momentum" for one in node.targets)
+
+
+def _holds_for_batch_norm(script: Script, test: ast.expr, name: str) -> bool:
+    """Is this `isinstance(name, nn.BatchNorm2d)`, or one of several batch norms."""
+    if not isinstance(test, ast.Call) or dotted(test.func) != "isinstance" or dotted(test.args[0]) != name:
+        return False
+    kinds = test.args[1].elts if isinstance(test.args[1], ast.Tuple) else test.args[1:]
+    return all(script.resolve(one).rpartition(".")[2].lstrip("_") in BATCH_NORMS | {"BatchNorm"} for one in kinds)
+
+
+def _is_held(script: Script, node: ast.Call, kind: str) -> bool:
+    """May this norm have no running statistics, or be kept in eval mode by its class."""
+    tracks = argument(node, kind, "track_running_stats")
+    owner = script.class_of(node)
+    held = owner is not None and ".eval(" in script.text and ".eval(" in ast.unparse(owner)
+    return held or not (tracks is None or getattr(tracks, "value", None) is True)
+
+
+def _mended(share: float) -> str:
+    from decimal import Decimal  # costs a millisecond of start-up
+
+    return str(1 - Decimal(repr(share)))
+
+
 def _kept_share(layer: Layer) -> float | None:
     """The momentum, where it looks like the share of the running statistics to keep."""
     momentum = layer.argument("momentum")
-    value = momentum.value if momentum is not None else None
+    return _share(momentum.value) if momentum is not None else None
+
+
+def _share(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if LIKELY < value < 1 else None

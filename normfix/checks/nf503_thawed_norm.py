@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from normfix import norms
+from normfix.checks._defaults import is_true
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer, LayerGraph
@@ -61,16 +62,19 @@ def _frozen(script: Script) -> Iterator[tuple[ast.stmt | ast.expr, Scope, str]]:
     for node, name in _switched(script, False):
         scope = scope_of(script, node)
         yield node, scope, name
-        for caller in callers(script, scope.node) if name in scope.parameters() and _always(script, node) else ():
+        for caller in callers(script, scope.node) if name in scope.parameters() else ():
             given = passed(caller, scope).get(name)
-            if given is not None and subject(given):
+            if given is not None and subject(given) and _comes_to(script, node, scope, caller):
                 yield caller, scope_of(script, caller), subject(given)
 
 
-def _always(script: Script, node: ast.AST) -> bool:
-    """Does a function come to this place whatever it is told."""
-    around = script.function_of(node)
-    return next(script.ancestors(node, (ast.If, ast.Try)), None) is None and around is not None
+def _comes_to(script: Script, node: ast.AST, scope: Scope, caller: ast.Call) -> bool:
+    """Does a function come to this place whatever it is told, or as this call sets the one flag that it asks."""
+    around = list(script.ancestors(node, (ast.If, ast.Try)))
+    if len(around) != 1 or not isinstance(around[0], ast.If) or node not in around[0].body:
+        return not around
+    flag = dotted(around[0].test)
+    return flag not in scope.bound and is_true(script, scope_of(script, caller), passed(caller, scope).get(flag))
 
 
 def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr, str]]:

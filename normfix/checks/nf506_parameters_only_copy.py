@@ -3,11 +3,12 @@
 import ast
 from collections.abc import Iterator
 
+from normfix.checks._paired import WRITERS, models_of, written_of
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.lazy import pattern
-from normfix.script import Script, walk
+from normfix.script import Script
 from normfix.usage.flow import callee, callers, passed
 from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, classes, contents, network_of
 from normfix.usage.steps import Scope, calls_of, dotted, scope_of, scopes, subject, unwrapped
@@ -15,20 +16,20 @@ from normfix.usage.steps import Scope, calls_of, dotted, scope_of, scopes, subje
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
 """Words of methods whose copies run in training mode and keep their own statistics, or keep them apart on purpose."""
-WRITERS = frozenset({"copy_", "lerp_", "mul_", "add_", "set_", "sub_", "div_", "fill_"})
 TAKEN = pattern(r"parameters[ \t]*\(")
 PAIRS = pattern(r"in(?<!\win)\s+(?:(?:enumerate|list|tqdm)\s*\((?:\s|#[^\n]*\n)*)*zip\b")
+NAMED = pattern(r"dict(?<!\wdict)\s*\(\s*[\w.]+\.named_parameters\b")
 WRITES = pattern(rf"\.data\b|[-+*/@%&|^<>]=|\.(?:{'|'.join(sorted(WRITERS))})\b")
 
 
-@on_node(RULE, ast.For, words=("zip", "parameters", TAKEN, PAIRS, WRITES))
+@on_node(RULE, ast.For, words=("zip|named_parameters", "parameters", TAKEN, (PAIRS, NAMED), WRITES))
 def parameters_only_copy(node: ast.For, facts: Facts) -> Iterator[Problem]:
     """A loop over the parameters of two models that writes those of one, in code that does not see to the buffers."""
     script = facts.script
-    models = _models(script, node) if script is not None else None
+    models = models_of(script, node) if script is not None else None
     if script is None or models is None:
         return
-    written = _written(node, models)
+    written = written_of(node, models)
     if not written or _sees_to_buffers(script, node, models):
         return
     around = _around(script, node).lower()
@@ -58,60 +59,6 @@ def _runs_as_it_trains(script: Script, copy: str) -> bool:
     return ".eval(" not in script.text and any(dotted(one.func) == copy for one in script.of_type(ast.Call))
 
 
-def _models(script: Script, loop: ast.For) -> tuple[str, str] | None:
-    """The two models of `zip(x.parameters(), y.parameters())`."""
-    values = loop.iter
-    while isinstance(values, ast.Call) and dotted(values.func) in ("enumerate", "list", "tqdm") and values.args:
-        values = values.args[0]
-    if not isinstance(values, ast.Call) or dotted(values.func) != "zip" or len(values.args) != 2:
-        return None
-    first, second = (_model(script, loop, one) for one in values.args)
-    return (first, second) if first and second else None
-
-
-def _model(script: Script, loop: ast.For, value: ast.expr) -> str:
-    if isinstance(value, ast.Name):
-        value = scope_of(script, loop).value(value.id) or value
-    while isinstance(value, ast.Call) and dotted(value.func) in ("list", "tuple", "iter") and value.args:
-        value = value.args[0]
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and not value.args:
-        return subject(value.func.value) if value.func.attr in ("parameters", "named_parameters") else ""
-    return ""
-
-
-def _written(loop: ast.For, models: tuple[str, str]) -> str:
-    """The model whose parameters the loop writes; "" where it writes none, or only gradients."""
-    target = loop.target
-    if isinstance(target, ast.Tuple) and isinstance(loop.iter, ast.Call) and dotted(loop.iter.func) == "enumerate":
-        target = target.elts[-1]
-    if not isinstance(target, ast.Tuple) or len(target.elts) != 2:
-        return ""
-    names = [{one.id for one in walk(part) if isinstance(one, ast.Name)} for part in target.elts]
-    for statement in loop.body:
-        for node in walk(statement):
-            written = _target(node)
-            if "grad" not in written.split("."):
-                for own, model in zip(names, models, strict=True):
-                    if written.partition(".")[0] in own:
-                        return model
-    return ""
-
-
-def _target(node: ast.AST) -> str:
-    """What a node writes to: `a.data` for `a.data = x`, `a` for `a.mul_(m).add_(x)`."""
-    if isinstance(node, ast.Assign):
-        written = dotted(node.targets[0])
-        return written if written.endswith(".data") else ""
-    if isinstance(node, ast.AugAssign):
-        return dotted(node.target)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS:
-        value = node.func.value
-        while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-            value = value.func.value
-        return dotted(value)
-    return ""
-
-
 def _copy(script: Script, loop: ast.For, written: str) -> str:
     """A loop that copies the buffers as this one copies the parameters; "" where it cannot be written with its names.
 
@@ -124,7 +71,7 @@ def _copy(script: Script, loop: ast.For, written: str) -> str:
     names = [dotted(one) for one in target.elts]
     others = [one for one in script.of_type(ast.For) if scope_of(script, one) is not scope_of(script, loop)]
     hidden = {one.partition(".")[0] for one in models} & set(names)
-    if len(models) != 2 or not all((*models, *names)) or hidden or any(_models(script, one) for one in others):
+    if len(models) != 2 or not all((*models, *names)) or hidden or any(models_of(script, one) for one in others):
         return ""
     first = subject(zipped.args[0].func.value) == written  # type: ignore[attr-defined]
     old, new = names if first else reversed(names)

@@ -112,14 +112,22 @@ def _names(script: Script, call: ast.Call) -> set[str]:
 
 
 def _divisors(script: Script, forward: ast.FunctionDef) -> set[str]:
-    """Names that the forward divides by, or takes the root of."""
+    """Names that the forward divides by, takes the root of, or raises to a negative power."""
     found: set[str] = set()
     for node in walk(forward):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             found |= {one.id for one in walk(node.right) if isinstance(one, ast.Name)}
-        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in ("rsqrt", "sqrt"):
+        if isinstance(node, ast.Call) and _called(node) in ("rsqrt", "sqrt"):
             found |= {one.id for one in walk(node) if isinstance(one, ast.Name)}
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and isinstance(node.right, ast.UnaryOp):
+            found |= {one.id for one in walk(node.left) if isinstance(one, ast.Name)}
     return found
+
+
+def _called(call: ast.Call) -> str:
+    """The last name of what is called: "rsqrt" for `(var + eps).rsqrt()` and `torch.rsqrt(var)`."""
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else dotted(function)
 
 
 def _divides(script: Script, call: ast.Call) -> bool:

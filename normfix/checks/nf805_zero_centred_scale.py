@@ -5,10 +5,13 @@ from collections.abc import Iterator
 
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
-from normfix.script import Script, walk
-from normfix.usage.steps import dotted
+from normfix.lazy import pattern
+from normfix.script import FUNCTIONS, Script, walk
+from normfix.usage.networks import BATCH_NORMS, layer_kind
+from normfix.usage.steps import dotted, scopes
 
 RULE = Rule("NF805", "zero-centred-scale", Severity.INFO, readers=SOURCE)
+OWN = pattern(r"(self\.\w+)\.weight\b")
 RAISING = ("xavier", "glorot", "kaiming", "orthogonal", "dirac")
 
 
@@ -21,11 +24,27 @@ def zero_centred_scale(script: Script, facts: Facts) -> Iterator[Problem]:
         for call in (one for statement in node.body for one in walk(statement) if isinstance(one, ast.Call)):
             reason = _fault(script, call)
             if reason and not _stands_deeper(script, call, node):
-                yield Problem(
-                    script.site(call),
-                    f"`{script.source(call.func)}` on the scale of batch norms {reason}",
-                    help="Leave the scale at 1, or draw it around 1, as in `nn.init.normal_(m.weight, 1.0, 0.02)`",
-                )
+                yield _problem(script, call, reason)
+    for call in script.of_type(ast.Call) if OWN.search(script.text) else ():
+        if (owned := OWN.fullmatch(_scale(script, call)[0])) and (reason := _fault(script, call)):
+            owner = script.class_of(call)
+            if owner is not None and _is_batch_norm(script, owner, owned[1]):
+                yield _problem(script, call, reason)
+
+
+def _problem(script: Script, call: ast.Call, reason: str) -> Problem:
+    return Problem(
+        script.site(call),
+        f"`{script.source(call.func)}` on the scale of batch norms {reason}",
+        help="Leave the scale at 1, or draw it around 1, as in `nn.init.normal_(m.weight, 1.0, 0.02)`",
+    )
+
+
+def _is_batch_norm(script: Script, owner: ast.ClassDef, name: str) -> bool:
+    """Is every value that a class gives an attribute of its own a batch norm."""
+    methods = [scopes(script)[one] for one in owner.body if isinstance(one, FUNCTIONS)]
+    values = [value for method in methods for value in method.bound.get(name, ())]
+    return bool(values) and all(value is not None and layer_kind(script, value) in BATCH_NORMS for value in values)
 
 
 def _asks_for_batch_norm(test: ast.expr) -> bool:
@@ -46,16 +65,10 @@ def _stands_deeper(script: Script, call: ast.Call, node: ast.If) -> bool:
 
 def _fault(script: Script, call: ast.Call) -> str:
     """What is wrong with an initialisation of a `weight`; "" for anything else."""
-    function = call.func
-    if not isinstance(function, ast.Attribute):
+    owned, values = _scale(script, call)
+    if not isinstance(call.func, ast.Attribute) or owned.rpartition(".")[2] != "weight":
         return ""
-    method = function.attr
-    owned = dotted(function.value)
-    values = list(call.args)
-    if script.resolve(function).startswith("torch.nn.init."):
-        owned, values = (dotted(values[0]) if values else ""), values[1:]
-    if owned.removesuffix(".data").rpartition(".")[2] != "weight":
-        return ""
+    method = call.func.attr
     keywords = {one.arg: one.value for one in call.keywords}
     if method.startswith(RAISING):
         return "raises: it is a vector, and this initialiser wants a matrix"
@@ -67,6 +80,15 @@ def _fault(script: Script, call: ast.Call) -> str:
         symmetric = isinstance(low, ast.UnaryOp) and ast.dump(low.operand) == ast.dump(high)
         return "centres it at 0: half of the channels start negative" if symmetric else ""
     return ""
+
+
+def _scale(script: Script, call: ast.Call) -> tuple[str, list[ast.expr]]:
+    """What an initialisation writes, `m.weight`, and its other arguments."""
+    function, values = call.func, call.args
+    owned = dotted(function.value) if isinstance(function, ast.Attribute) else ""
+    if script.resolve(function).startswith("torch.nn.init."):
+        owned, values = (dotted(values[0]) if values else ""), values[1:]
+    return owned.removesuffix(".data"), values
 
 
 def _is_zero(value: ast.expr) -> bool:

@@ -30,14 +30,47 @@ def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     if built is None or _reads_all(method):
         return
     kind = layer_kind(script, built)
-    read = {one.id for one in walk(method) if isinstance(one, ast.Name)}
-    for parameter in (one for one in parameters if one.arg not in read):
+    for parameter in (one for one in parameters if not _is_used(method, one.arg)):
         yield Problem(
             script.site(parameter),
             f"`{parameter.arg}` of `{node.name}` is never used: `{kind}` is built whatever is passed",
             help=f"Build the norm with `{parameter.arg}`, or drop the parameter",
             related=[("the norm that is built", script.site(built))],
         )
+
+
+def _is_used(method: ast.FunctionDef, name: str) -> bool:
+    """Does a parameter stand anywhere in the body but where it gets a default: `if norm is None: norm = ...`."""
+    own = [one for one in walk(method) if isinstance(one, ast.Name) and one.id == name]
+    given = [part for one in walk(method) if _gives_default(one, name) for part in walk(one)]
+    return any(one not in given for one in own)
+
+
+def _gives_default(node: ast.AST, name: str) -> bool:
+    """Is this `if norm is None: norm = ...`, `norm = norm or ...` or `norm = ... if norm is None else norm`."""
+    if isinstance(node, ast.If):
+        return _is_missing(node.test, name) and len(node.body) == 1 and not node.orelse and _sets(node.body[0], name)
+    if not isinstance(node, ast.Assign) or not _sets(node, name):
+        return False
+    value = node.value
+    if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
+        return len(value.values) == 2 and dotted(value.values[0]) == name
+    return isinstance(value, ast.IfExp) and _is_missing(value.test, name) and dotted(value.orelse) == name
+
+
+def _is_missing(test: ast.expr, name: str) -> bool:
+    """Does a test ask whether a parameter was left out."""
+    return (
+        isinstance(test, ast.Compare)
+        and dotted(test.left) == name
+        and isinstance(test.ops[0], ast.Is)
+        and isinstance(test.comparators[-1], ast.Constant)
+        and test.comparators[-1].value is None
+    )
+
+
+def _sets(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and [dotted(one) for one in node.targets] == [name]
 
 
 def _reads_all(method: ast.FunctionDef) -> bool:

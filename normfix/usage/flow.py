@@ -269,7 +269,7 @@ def _events(
                 yield Event("train", call, helper, outer)
         elif dotted(call.func) in faces:
             yield Event("evaluation" if gradless(script, call) else "forward", call, helper, outer)
-        elif isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step"):
+        elif function is None and isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step"):
             yield Event(call.func.attr, call, helper, outer)
         elif function is not None and function not in seen and len(seen) < 6:
             found = Effects()

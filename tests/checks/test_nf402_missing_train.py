@@ -63,6 +63,12 @@ TRAIN = f"for x, y in data: {STEP}"
         ),
         pytest.param(loop("net.eval()", "with torch.no_grad(): net(v)"), id="nothing is trained"),
         pytest.param(
+            "class T:\n    def fit(self):\n        for x, y in self.data:\n            self.step(x, y)\n"
+            "            self.net.eval()\n    def step(self, x, y):\n        self.net.train()\n"
+            "        self.loss(self.net(x)).backward()\n        self.opt.step()\n",
+            id="a method that is called step, and switches",
+        ),
+        pytest.param(
             HELPERS.replace("def fit(model, data, optimizer):", "def fit(model, data, optimizer):\n    model.train()")
             + loop("fit(net, data, optimizer)", "validate(net, val)"),
             id="train in the training helper",
@@ -114,6 +120,12 @@ def test_silent(text: str) -> None:
             "    def epoch(self):\n        self.loss(self.net(x)).backward()\n        self.opt.step()\n"
             "    def val(self):\n        self.net.eval()  # here\n",
             id="in methods",
+        ),
+        pytest.param(
+            "class T:\n    def fit(self):\n        for x, y in self.data:\n            self.step(x, y)\n"
+            "            if self.count % 9 == 0:\n                self.net.eval()  # here\n"
+            "    def step(self, x, y):\n        self.loss(self.net(x)).backward()\n        self.opt.step()\n",
+            id="a method that is called step",
         ),
         pytest.param(
             loop("net = Net()", "for e in range(3):", f"    {TRAIN}", "    net.eval()  # here"),

@@ -12,6 +12,11 @@ FREEZE = "for p in net.parameters():\n    p.requires_grad = False\nnet.fc = nn.L
 TRAIN = "net.train()\nfor x, y in data:\n    F.cross_entropy(net(x), y).backward()\n"
 
 
+MAY_FREEZE = (
+    "def freeze(net, on):\n    if on:\n        for p in net.parameters():\n            p.requires_grad = False\n"
+)
+
+
 def backbone(*lines: str, rest: str = "") -> str:
     body = "".join(f"        {line}\n" for line in lines)
     return (
@@ -96,6 +101,28 @@ def backbone(*lines: str, rest: str = "") -> str:
             "            p.requires_grad = False\nfreeze(net, False)\n" + TRAIN,
             id="a helper that need not freeze",
         ),
+        pytest.param(
+            NETWORK + MAY_FREEZE + "freeze(net, args.freeze)\n" + TRAIN, id="a helper that an option tells to"
+        ),
+        pytest.param(
+            NETWORK + MAY_FREEZE + "on = True\nif test:\n    on = False\nfreeze(net, on)\n" + TRAIN,
+            id="a helper that a name with two values tells to",
+        ),
+        pytest.param(
+            NETWORK + MAY_FREEZE + "def build(on):\n    freeze(net, on)\nbuild(True)\nbuild(False)\n" + TRAIN,
+            id="a helper that one caller of two tells to",
+        ),
+        pytest.param(
+            NETWORK + MAY_FREEZE.replace("if on:", "if not on:") + "freeze(net, True)\n" + TRAIN,
+            id="a helper that is told not to",
+        ),
+        pytest.param(
+            NETWORK
+            + MAY_FREEZE.replace("    if on:", "    on = on and ready\n    if on:")
+            + "freeze(net, True)\n"
+            + TRAIN,
+            id="a helper that asks for more",
+        ),
     ],
 )
 def test_silent(text: str) -> None:
@@ -178,6 +205,12 @@ HERE = FREEZE.replace("parameters():", "parameters():  # here")
             NETWORK + "def freeze(part):\n    for p in part.parameters():\n"
             "        p.requires_grad = False\nfreeze(net)  # here\n" + TRAIN,
             id="a helper freezes it",
+        ),
+        pytest.param(NETWORK + MAY_FREEZE + "freeze(net, on=True)  # here\n" + TRAIN, id="a helper that is told to"),
+        pytest.param(
+            NETWORK + MAY_FREEZE + "extract = True\ndef build(extract):\n    net = models.resnet18()\n"
+            "    freeze(net, extract)  # here\n    return net\nnet = build(extract)\n" + TRAIN,
+            id="a helper that the callers of its caller tell to",
         ),
     ],
 )

@@ -11,6 +11,14 @@ LOOP = "for a, b in zip(ema.parameters(), net.parameters()):"
 BODY = "        a.data.mul_(0.99).add_(b.data, alpha=0.01)\n"
 
 
+DICTS = "new, old = dict(ema.named_parameters()), dict(net.named_parameters())"
+ACCUMULATE = "        new[k].data.mul_(0.99).add_(old[k].data, alpha=0.01)\n"
+
+
+def accumulate(line: str = "for k in new:", body: str = ACCUMULATE, dicts: str = DICTS) -> str:
+    return NET + update(f"{dicts}\n    {line}", body)
+
+
 def update(line: str = LOOP, body: str = BODY, more: str = "") -> str:
     return f"def update(ema, net):\n    {line}\n{body}{more}"
 
@@ -59,6 +67,17 @@ def update(line: str = LOOP, body: str = BODY, more: str = "") -> str:
             "            a.data.lerp_(b.data, 0.01)\n",
             id="momentum contrast",
         ),
+        pytest.param(accumulate(body="        print(new[k].data, old[k].data)\n"), id="dicts that are only read"),
+        pytest.param(accumulate(body="        new[k].grad.add_(old[k].data)\n"), id="gradients, by name"),
+        pytest.param(accumulate(body="        new[0].data.mul_(old[k].data)\n"), id="another entry is written"),
+        pytest.param(accumulate(body="        new[k].data.mul_(2)\n"), id="one dict"),
+        pytest.param(
+            accumulate(dicts="new, old = ema.state_dict(), dict(net.named_parameters())"), id="a dict of all state"
+        ),
+        pytest.param(
+            accumulate() + "    for k, b in ema.named_buffers():\n        b.copy_(states[k])\n", id="buffers, by name"
+        ),
+        pytest.param(accumulate().replace(NET, PLAIN), id="dicts of networks without batch norm"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -72,6 +91,17 @@ HERE = LOOP + "  # here"
     "text",
     [
         pytest.param(update(HERE), id="mul_ and add_"),
+        pytest.param(accumulate("for k in new.keys():  # here").removeprefix(NET), id="by name"),
+        pytest.param(
+            accumulate(
+                "for k in range_of(new):  # here", "        new[k].data = 0.9 * new[k].data + 0.1 * old[k].data\n"
+            ).removeprefix(NET),
+            id="by name, data is assigned",
+        ),
+        pytest.param(
+            accumulate("for k in new:  # here", "        new[k].copy_(new[k] + 0.1 * old[k])\n").removeprefix(NET),
+            id="by name, copied",
+        ),
         pytest.param(
             update(HERE) + "\n\nnet = Net().cuda()\nslow = copy.deepcopy(net)\nupdate(slow, net)\n",
             id="passed by a caller",

@@ -36,6 +36,10 @@ RESULT = "return self.a * (x - mean) / (std + self.eps) + self.b"
         pytest.param(norm("std = x.std(-1)", RESULT, base="object"), id="no module"),
         pytest.param(norm("std = x.std(-1)", RESULT, method="fit"), id="not the forward"),
         pytest.param(norm("self.last = x.std(-1)", "return x - mean"), id="only recorded"),
+        pytest.param(norm("var = x.var(-1)", "return (x - mean) * (var + 1e-5) ** 2"), id="another power"),
+        pytest.param(
+            norm("var = x.var(-1, correction=0)", "return (x - mean) * (var + 1e-5).rsqrt()"), id="biased, as a method"
+        ),
         pytest.param(
             norm("std = self.weight.std(-1)", "return F.linear(x, self.weight / std)", name="WeightNormLinear"),
             id="weight standardisation",
@@ -81,6 +85,12 @@ def test_silent(text: str) -> None:
             norm("var = x.var(dim=-1)  # here", "return (x - mean) / torch.sqrt(var + 1e-5)"), id="var and root"
         ),
         pytest.param(norm("var = x.var(-1)  # here", "return (x - mean) * torch.rsqrt(var + 1e-5)"), id="rsqrt"),
+        pytest.param(
+            norm("var = x.var(1)  # here", "return (x - mean) * (var + 1e-5).rsqrt()"), id="rsqrt, as a method"
+        ),
+        pytest.param(
+            norm("var = torch.var(x, dim=1)  # here", "return (x - mean) * (var + 1e-5) ** -0.5"), id="a power"
+        ),
         pytest.param(norm("return (x - mean) / (x.std(-1) + self.eps)  # here"), id="in one line"),
         pytest.param(
             norm("std = x.std(-1)  # here", "return self.gain * (x - mean) / std", name="Normalize"),

@@ -6,6 +6,11 @@ from source_findings import fires, silent
 from normfix.checks import nf805_zero_centred_scale as rule
 
 
+def own(body: str, layer: str = "nn.BatchNorm2d(8)") -> str:
+    head = "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        nn.BatchNorm2d"
+    return f"{head}\n        self.bn = {layer}\n        {body}\n"
+
+
 def init(body: str, test: str = "isinstance(m, nn.BatchNorm2d)") -> str:
     return f"def init(m):\n    name = m.__class__.__name__\n    if {test}:\n        {body}\n"
 
@@ -30,6 +35,15 @@ def init(body: str, test: str = "isinstance(m, nn.BatchNorm2d)") -> str:
         pytest.param(init("nn.init.uniform_(m.weight, 0.5, 1.5)"), id="around one, uniform"),
         pytest.param(init("pass") + "    else:\n        nn.init.normal_(m.weight, 0, 0.02)\n", id="the other branch"),
         pytest.param(init("nn.init.normal_(m.weight, mean, 0.02)"), id="a mean that is computed"),
+        pytest.param(own("nn.init.normal_(self.bn.weight, 1.0, 0.02)"), id="an attribute, around one"),
+        pytest.param(own("nn.init.normal_(self.bn.bias, 0.0, 0.02)"), id="the shift of an attribute"),
+        pytest.param(own("nn.init.normal_(self.bn.weight, 0.0, 0.02)", "nn.Conv2d(8, 8, 1)"), id="a convolution"),
+        pytest.param(own("nn.init.normal_(self.bn.weight, 0.0, 0.02)", "norm(8)"), id="an attribute that is not known"),
+        pytest.param(
+            own("nn.init.normal_(self.bn.weight, 0.0, 0.02)", "nn.BatchNorm2d(8) if x else nn.Linear(8, 8)"),
+            id="one of two",
+        ),
+        pytest.param(own("self.bn = nn.Linear(8, 8)\n        self.bn.weight.data.normal_(0, 1)"), id="set again"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -55,6 +69,9 @@ def test_silent(text: str) -> None:
         ),
         pytest.param(init("nn.init.xavier_normal_(m.weight)  # here"), id="xavier raises"),
         pytest.param(init("nn.init.uniform_(m.weight, -0.1, 0.1)  # here"), id="uniform around zero"),
+        pytest.param(own("nn.init.normal_(self.bn.weight, std=0.02)  # here"), id="an attribute"),
+        pytest.param(own("self.bn.weight.data.normal_(0, 0.02)  # here"), id="an attribute, in place"),
+        pytest.param(own("nn.init.kaiming_normal_(self.bn.weight)  # here"), id="an attribute, which raises"),
     ],
 )
 def test_found(text: str) -> None:

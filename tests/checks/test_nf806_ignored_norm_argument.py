@@ -21,6 +21,23 @@ BUILD = "self.bn = nn.BatchNorm2d(c)"
         pytest.param(
             block("norm_layer = norm_layer or nn.BatchNorm2d\n        self.bn = norm_layer(c)"), id="with a default"
         ),
+        pytest.param(
+            block("if norm_layer is None:\n            norm_layer = nn.BatchNorm2d\n        self.bn = norm_layer(c)"),
+            id="with a default, by a test",
+        ),
+        pytest.param(
+            block("if norm_layer is None:\n            self.bn = nn.BatchNorm2d(c)"),
+            id="its absence decides",
+        ),
+        pytest.param(
+            block("if norm_layer is None:\n            norm_layer = nn.BatchNorm2d\n        super().build(norm_layer)"),
+            id="handed to a base",
+        ),
+        pytest.param(block("self.bn = nn.BatchNorm2d(c) if norm_layer is None else norm_layer(c)"), id="one of two"),
+        pytest.param(
+            block("norm = norm_layer or nn.BatchNorm2d\n        self.bn = nn.BatchNorm2d(c); self.norm = norm"),
+            id="under another name",
+        ),
         pytest.param(block("self.make = lambda: norm_layer(c); " + BUILD), id="used in a lambda"),
         pytest.param(block("self.fc = nn.Linear(c, c)"), id="builds no norm"),
         pytest.param(block("self.inner = Inner(c); self.conv = nn.Conv2d(c, c, 1)"), id="what it builds is not seen"),
@@ -45,6 +62,21 @@ def test_silent(text: str) -> None:
         pytest.param(block(BUILD, "norm='bn'", mark="  # here"), id="norm"),
         pytest.param(
             block("self.body = nn.Sequential(nn.Conv2d(c, c, 1), nn.BatchNorm2d(c))", mark="  # here"), id="nested"
+        ),
+        pytest.param(
+            block(f"if norm_layer is None:\n            norm_layer = nn.BatchNorm2d\n        {BUILD}", mark="  # here"),
+            id="a default, and nothing else",
+        ),
+        pytest.param(
+            block(f"norm_layer = norm_layer or nn.BatchNorm2d\n        {BUILD}", mark="  # here"), id="a default, by or"
+        ),
+        pytest.param(
+            block(
+                f"norm = nn.BatchNorm2d if norm is None else norm\n        {BUILD}",
+                "norm=None",
+                mark="  # here",
+            ),
+            id="a default, in one expression",
         ),
         pytest.param(block("self.ln = nn.LayerNorm(c)", "norm_type='batch'", mark="  # here"), id="norm_type"),
     ],
