@@ -39,7 +39,8 @@ def _penalises(script: Script, call: ast.Call) -> bool:
         return False
     function = script.function_of(call)
     around = ast.unparse(function if function is not None else script.tree)
-    return "norm(" in around and ("- 1" in around or "penalty" in around or "lambda_gp" in around or "gp" in around)
+    measured = "norm(" in around or "sqrt(" in around
+    return measured and ("- 1" in around or "penalty" in around or "lambda_gp" in around or "gp" in around)
 
 
 def _critic(script: Script, call: ast.Call) -> str:

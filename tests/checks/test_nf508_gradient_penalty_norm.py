@@ -25,6 +25,7 @@ USE = "critic = Critic()\nloss = penalty(critic, x)\n"
         pytest.param(penalty() + USE, id="a critic that is not seen"),
         pytest.param(CRITIC + penalty(GRAD.replace(", create_graph=True", "")) + USE, id="no second order"),
         pytest.param(CRITIC + penalty(norm="g.sum()") + USE, id="no norm of the gradient"),
+        pytest.param(CRITIC + penalty(norm="g.pow(2).sum() - 1") + USE, id="a square without its root"),
         pytest.param(CRITIC + "out = critic(x)\nout.backward()", id="an ordinary GAN"),
         pytest.param("import pytest\n" + CRITIC + penalty() + USE, id="a unit test"),
         pytest.param(CRITIC + penalty() + "critic = build()\nloss = penalty(critic, x)", id="another critic"),
@@ -43,6 +44,10 @@ HERE = GRAD + "  # here"
     [
         pytest.param(CRITIC + penalty(HERE) + USE, id="handed in"),
         pytest.param(CRITIC + penalty(HERE), id="the only critic of the file"),
+        pytest.param(
+            CRITIC + penalty(HERE, "((torch.sqrt(torch.sum(g**2, 1) + 1e-12) - 1) ** 2).mean()") + USE,
+            id="the norm by hand",
+        ),
         pytest.param(CRITIC.replace("Critic", "Discriminator") + penalty(HERE, critic="D"), id="discriminator"),
         pytest.param(
             CRITIC + USE.replace("loss = penalty(critic, x)\n", "") + penalty(HERE).replace("(critic, x)", "(x)", 1),

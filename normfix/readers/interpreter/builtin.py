@@ -15,10 +15,12 @@ from normfix.readers.interpreter.values import (
     NONE,
     Arguments,
     Choice,
+    Class,
     Constant,
     Container,
     Dotted,
     Fork,
+    Function,
     Instance,
     Items,
     Part,
@@ -69,6 +71,8 @@ def invoke(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scop
         return _has(given)
     if name == "isinstance":
         return _is_instance(given)
+    if name == "len" and isinstance(first, Constant) and isinstance(first.value, str):
+        return Constant(len(first.value))
     if name == "len" and isinstance(items := first.items if isinstance(first, Container) else first, Items):
         plain = items.plain()
         return Constant(len(plain)) if plain is not None else Unknown("the length of a list is not known")
@@ -217,9 +221,23 @@ def _is_instance(given: list[Value]) -> Value:
         kind = constructed(given[1].name)
         if kind is not None and kind == given[0].kind:
             return Constant(True)
-    if len(given) == 2 and isinstance(given[0], Constant) and given[0].value is None:
+    kinds = _python_types(given[1]) if len(given) == 2 else None
+    if isinstance(given[0], Constant) and given[0].value is None:
+        return Constant(False)
+    if kinds and isinstance(given[0], Constant):
+        return Constant(isinstance(given[0].value, kinds))
+    layer_class = isinstance(given[0], Dotted) and constructed(given[0].name) is not None
+    if kinds and (layer_class or isinstance(given[0], (Class, Function, Partial, Layer))):
         return Constant(False)
     return Unknown("the class of a value is asked for")
+
+
+def _python_types(value: Value) -> tuple[type, ...] | None:
+    """The types of plain values that a test names: `str`, `(int, float)`; None where it names others too."""
+    named = value.plain() or [] if isinstance(value, Items) else [value]
+    found = [_PLAIN.get(one.name.removeprefix("builtins.")) for one in named if isinstance(one, Dotted)]
+    types = tuple(one for one in found if isinstance(one, type))
+    return types if types and len(types) == len(named) else None
 
 
 def _extreme(run: Run, name: str, given: list[Value], arguments: Arguments, node: ast.AST, scope: Scope) -> Value:

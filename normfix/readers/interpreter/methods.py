@@ -17,10 +17,11 @@ from normfix.readers.interpreter import (
     operators,
     subscripts,
 )
-from normfix.readers.interpreter.joining import flat, join, tensors
+from normfix.readers.interpreter.joining import flat, join, options, tensors
 from normfix.readers.interpreter.kinds import CONVENIENT, QUESTIONS, is_module_base
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
+    MISSING,
     NONE,
     Arguments,
     Choice,
@@ -142,8 +143,12 @@ def _of_dict(run: Run, table: Table, name: str, arguments: Arguments, node: ast.
     first = arguments.get(0, "key")
     if name in ("get", "pop", "setdefault") and first is not None:
         default = arguments.get(1, "default") or NONE
-        if isinstance(first, Constant) and first.value in table.content and table.leaked is None:
-            return table.content[first.value]
+        if isinstance(first, Constant) and table.leaked is None:
+            held = table.content.get(first.value)
+            if run.looping and held is not None:
+                return held
+            if not run.looping and (held is None or MISSING not in options(held)):
+                return _entry(run, table, name, first.value, default)
         return join([subscripts.item(run, table, first, node, scope), default])
     if name == "update":
         for value in arguments.values():
@@ -158,6 +163,18 @@ def _of_dict(run: Run, table: Table, name: str, arguments: Arguments, node: ast.
     if name == "copy":
         return Table(dict(table.content), table.leaked)
     return modules.mystery(run, f"`{name}` of a dict is not followed", arguments, node, scope)
+
+
+def _entry(run: Run, table: Table, name: str, key: object, default: Value) -> Value:
+    """What a dict whose keys are known holds under one of them; it goes with `pop`, and comes with `setdefault`."""
+    value = table.content.get(key, default)
+    if name != "get" and (name == "pop") == (key in table.content):
+        run.touch(table)
+        if name == "pop":
+            del table.content[key]
+        else:
+            table.content[key] = default
+    return value
 
 
 def _listed(values: list[Value], table: Table) -> Items:
