@@ -133,7 +133,7 @@ def layers(value: Value) -> Iterator[Layer]:
         elif isinstance(one, Container):
             stack += [*flat(one.items.content), *one.table.content.values()]
         elif isinstance(one, Instance):
-            stack += [*one.content.values(), *([one.children] if one.children else [])]
+            stack += [*one.content.values(), *(part for part in (one.children, one.itself) if part is not None)]
         elif isinstance(one, (Items, Table, Choice)):
             stack += children(one)
 

@@ -10,6 +10,7 @@ from normfix.readers.interpreter import (
     builtin,
     construction,
     containers,
+    derived,
     displays,
     expressions,
     functions,
@@ -107,6 +108,7 @@ def invoke(run: Run, callee: Value, arguments: Arguments, node: ast.AST, scope: 
         start = len(run.graph.layers)
         made = functions.construct(run, callee, arguments, node, scope)
         run.disown(callee.node, start)
+        derived.lend(run, made, arguments, node, scope)
         return made
     if isinstance(callee, Partial):
         return invoke(run, callee.callee, arguments.after(callee.arguments), node, scope)
@@ -221,6 +223,8 @@ def _super(run: Run, node: ast.Call, scope: Scope) -> Value:
 
 def christen(value: Value, name: str) -> None:
     """Give a layer the name that its users know: an attribute's above a variable's above a place in a container."""
+    if isinstance(value, Instance):
+        value = value.itself or value
     if not isinstance(value, _NAMED):
         return
     if isinstance(value, Layer):

@@ -10,6 +10,7 @@ from normfix.readers.interpreter import (
     attributes,
     calls,
     containers,
+    derived,
     displays,
     functions,
     modules,
@@ -245,9 +246,13 @@ def _of_super(run: Run, receiver: Super, name: str, arguments: Arguments, node: 
         if owner.children is not None:
             functions.fill(run, owner, arguments, node, scope)
         else:
+            owner.given = arguments
             for value in arguments.values():
                 run.escape(value, Unknown("it is passed to the constructor of a base class"))
         return NONE
+    done = derived.called(run, owner, arguments, node, scope) if name in derived.FORWARDS else None
+    if done is not None:
+        return done
     if name in ("forward", "__call__") and owner.children is not None and arguments.positional:
         return containers.run_sequential(run, owner.children, arguments.positional[0].value, node, scope)
     if name in ("add_module", "register_module", "append", "extend", "modules", "children"):
@@ -280,6 +285,9 @@ def _of_instance(run: Run, owner: Instance, name: str, arguments: Arguments, nod
         return NONE
     if name in CONVENIENT:
         return owner
+    done = derived.called(run, owner, arguments, node, scope) if name in derived.FORWARDS else None
+    if done is not None:
+        return done
     if name == "get_submodule":
         attributes.insides(run, owner, Unknown("`get_submodule` gives any layer of the object"))
     if name in _QUIET or run.building:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, calls, containers, functions
+from normfix.readers.interpreter import attributes, calls, containers, derived, functions
 from normfix.readers.interpreter.joining import children, join, tensors
 from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
@@ -58,6 +58,9 @@ def _invoke_instance(run: Run, owner: Instance, arguments: Arguments, node: ast.
         return result
     if owner.children is not None and owner.children.kind == "Sequential" and arguments.positional:
         return containers.run_sequential(run, owner.children, arguments.positional[0].value, node, scope)
+    done = derived.called(run, owner, arguments, node, scope)
+    if done is not None:
+        return done
     why = f"the forward of `{owner.cls.node.name}` is not in this file"
     attributes.insides(run, owner, Unknown(why))
     return mystery(run, why, arguments, node, scope)

@@ -6,7 +6,7 @@ import ast
 
 from normfix import vocabulary
 from normfix.graph import Argument, Call, Unknown
-from normfix.readers.interpreter import construction, modules
+from normfix.readers.interpreter import construction, derived, modules
 from normfix.readers.interpreter.joining import tensors
 from normfix.readers.interpreter.kinds import PARAMETERS
 from normfix.readers.interpreter.run import Run
@@ -23,6 +23,9 @@ def apply(run: Run, kind: str, name: str, arguments: Arguments, node: ast.AST, s
     """The result of a function of torch."""
     if kind in _FACTORIES and not any(True for value in arguments.values() for _ in tensors(value)):
         return Unknown(f"it is made by `{name}`")
+    derived_from = derived.with_bias(run, kind, arguments, node, scope)
+    if derived_from is not None:
+        return derived_from
     inputs = modules.inputs(run, arguments)
     if run.building and not any(isinstance(one, Call) for one in inputs):
         return Unknown(f"it is made by `{name}`")

@@ -297,6 +297,8 @@ class Run:
                 stack += [one.callee, *one.arguments.values()]
             elif isinstance(one, Instance):
                 stack += self._exposed(one)
+                if one.itself is not None:
+                    stack.append(one.itself)
             elif isinstance(one, Method):
                 stack += [one.receiver] if isinstance(one.receiver, Call) else []
             elif isinstance(one, Submodule):

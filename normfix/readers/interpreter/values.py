@@ -121,10 +121,14 @@ class Function:
 class Instance:
     """An object of a class of the file; `content` holds its attributes."""
 
-    __slots__ = ("children", "cls", "content", "dynamic")
+    __slots__ = ("children", "cls", "content", "dynamic", "given", "itself")
 
     def __init__(self, cls: Class) -> None:
         self.cls = cls
+        self.itself: Layer | None = None
+        """The layer that it is, of a subclass of a convolution."""
+        self.given: Arguments | None = None
+        """What its constructor passes to that of its base."""
         self.content: dict[str, Value] = {}
         self.children: Container | None = None
         """The layers in order, of a subclass of nn.Sequential."""
