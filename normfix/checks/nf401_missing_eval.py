@@ -19,6 +19,7 @@ from normfix.lazy import pattern
 from normfix.script import Script
 from normfix.usage.flow import effects
 from normfix.usage.networks import is_unit_test
+from normfix.usage.steps import loops, position
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
 WEIGHTS = (
@@ -56,7 +57,7 @@ def _is_fresh(script: Script, export: Export) -> bool:
     if not export.name:
         return own_mode(export.model) is None and fresh(script, export.model, False) is not None
     modes = effects(script, export.scope, export.name)
-    if modes.evals or modes.trains:
+    if not all(_comes_later(script, one, export) for one in (*modes.evals, *modes.trains)):
         return False
     home = keeper(script, export.scope, export.name)
     value = construction(script, home, export.name)
@@ -65,6 +66,13 @@ def _is_fresh(script: Script, export: Export) -> bool:
     if modes.unclear:
         raise Undecided(f"the mode of `{export.name}` at its export is not known: {modes.unclear[0]}")
     return True
+
+
+def _comes_later(script: Script, switched: ast.Call, export: Export) -> bool:
+    """Is the mode switched behind the export only, of a model that lives no longer than the function."""
+    local = "." not in export.name and not isinstance(export.scope.node, ast.Module)
+    inside = local and switched in export.scope.calls
+    return inside and position(export.call) < position(switched) and not loops(script, export.call)
 
 
 def _chooses_mode(call: ast.Call) -> bool:

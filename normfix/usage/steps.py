@@ -20,6 +20,8 @@ FLUENT = frozenset(
 WRAPPERS = frozenset({"DataParallel", "DistributedDataParallel", "DDP", "FullyShardedDataParallel", "FSDP", "compile"})
 """Calls that return another face of the module that they are given."""
 Loop = ast.For | ast.While | ast.AsyncFor
+_FLAGS = (ast.Name, ast.Attribute, ast.Compare, ast.BoolOp, ast.UnaryOp)
+"""What may be a mode that is computed: `phase == "train"`, `not frozen`."""
 LOOPS = (ast.For, ast.While, ast.AsyncFor)
 
 
@@ -120,7 +122,7 @@ def switch(call: ast.Call) -> Switch | None:
         return Switch(call, subject(function.value), True)
     if isinstance(values[0], ast.Constant):
         return Switch(call, subject(function.value), bool(values[0].value))
-    return Switch(call, subject(function.value), None) if isinstance(values[0], ast.Name | ast.Attribute) else None
+    return Switch(call, subject(function.value), None) if isinstance(values[0], _FLAGS) else None
 
 
 def functions(script: Script) -> list[Function]:

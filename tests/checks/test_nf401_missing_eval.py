@@ -44,6 +44,15 @@ EXPORT = "torch.onnx.export(net, x, 'net.onnx')"
         pytest.param("net = Net()\ntorch.jit.script(net)", id="a script obeys eval later"),
         pytest.param("def f(x):\n    return x\ntorch.jit.trace(f, x)", id="a traced function"),
         pytest.param("import pytest\nnet = Net()\n" + EXPORT, id="a unit test"),
+        pytest.param(f"net = Net()\n{EXPORT}\nnet.eval()", id="eval behind it, in a cell that may run again"),
+        pytest.param(
+            f"def f():\n    net = Net()\n    for x in xs:\n        {EXPORT}\n        net.eval()",
+            id="eval in the round before",
+        ),
+        pytest.param(
+            f"def f():\n    net = Net()\n    if early:\n        net.eval()\n    {EXPORT}\n    net.train()",
+            id="eval before, by an option",
+        ),
         pytest.param("net = Net()\nif quick:\n    net = other\n" + EXPORT, id="built in two ways"),
         pytest.param("class S:\n    def f(self):\n        " + EXPORT.replace("net,", "self.net,"), id="self.net"),
     ],
@@ -70,6 +79,7 @@ def test_a_class_that_calls_eval_itself() -> None:
         pytest.param("torch.jit.trace(Net(), x).save('n.pt')  # here", id="built in place"),
         pytest.param(f"net = Net().to('cuda')\nnet.load_state_dict(w)\n{EXPORT}  # here", id="weights are loaded"),
         pytest.param(f"def main():\n    net = Net()\n    {EXPORT}  # here", id="in a function"),
+        pytest.param(f"def f():\n    net = Net()\n    {EXPORT}  # here\n    net.eval()", id="eval comes too late"),
         pytest.param(f"with torch.no_grad():\n    net = Net()\n    {EXPORT}  # here", id="no_grad is not eval"),
         pytest.param("net = nn.DataParallel(Net())\ntorch.jit.trace(net.module, x)  # here", id="behind a wrapper"),
         pytest.param("from torch.jit import trace\nnet = Net()\ntrace(net, x)  # here", id="trace imported by name"),
@@ -342,6 +352,12 @@ for epoch in range(9):
     validate(net, held_out)
 """
 TRAINED = NET + FIT + VALIDATE + EPOCHS
+PHASES = (
+    NET + "net = Net()\nfor epoch in range(9):\n    for phase in ['train', 'val']:\n        net.train()\n"
+    "        for x, y in data[phase]:\n            with torch.set_grad_enabled(phase == 'train'):\n"
+    "                loss = F.mse_loss(net(x), y)  # here\n"
+    "                if phase == 'train':\n                    loss.backward()"
+)
 
 
 @pytest.mark.parametrize(
@@ -366,6 +382,12 @@ TRAINED = NET + FIT + VALIDATE + EPOCHS
             NET + "net, teacher = Net(), Net()\nnet.train()\nteacher.train()\nfor x, y in test_like:\n"
             "    with torch.no_grad():\n        soft = teacher(x)\n    F.mse_loss(net(x), soft).backward()",
             id="a teacher beside the steps of the training",
+        ),
+        *(
+            pytest.param(
+                PHASES.replace("net.train()", f"net.train({mode})").replace("  # here", ""), id=f"train({mode})"
+            )
+            for mode in ("phase == 'train'", "not held_out", "on and phase", "mode=phase != 'val'")
         ),
         pytest.param("import pytest\n" + TRAINED, id="a unit test"),
         pytest.param(
@@ -407,11 +429,7 @@ def test_validations_silent(text: str) -> None:
             id="in an object",
         ),
         pytest.param(
-            NET + "net = Net()\nfor epoch in range(9):\n    for phase in ['train', 'val']:\n"
-            "        if phase == 'train':\n            net.train()\n        for x, y in data[phase]:\n"
-            "            with torch.set_grad_enabled(phase == 'train'):\n"
-            "                loss = F.mse_loss(net(x), y)  # here\n"
-            "                if phase == 'train':\n                    loss.backward()",
+            PHASES.replace("        net.train()", "        if phase == 'train':\n            net.train()"),
             id="in a phase",
         ),
     ],
