@@ -13,6 +13,8 @@ RULE = Rule("NF304", "unused-norm", Severity.INFO, readers={"source", "model"})
 MODULES = frozenset(kind for kind in norms.NORMS if not kind.islower())
 WALKS = {"children", "modules", "named_children", "named_modules", "_modules", "__dict__", "__getattr__"}
 """Ways to reach a submodule without writing its name."""
+FILLING = {"append", "extend", "insert"}
+"""What puts layers into a list, and uses none."""
 
 
 @on_layer(RULE, MODULES)
@@ -21,15 +23,24 @@ def unused_norm(layer: Layer, facts: Facts) -> Iterator[Problem]:
     graph = facts.graph
     if graph.calls_of(layer) or not any(call.kind not in ("input", "constant") for call in graph.calls):
         return
-    if _is_mentioned(layer, facts.script) if facts.script is not None else _is_read(layer, graph):
+    place, _, rest = layer.name.partition("[")
+    if rest and (facts.script is None or not _leads_norms(layer, place, graph)):
+        return
+    if _is_mentioned(layer, place, facts.script) if facts.script is not None else _is_read(layer, graph):
         return
     yield Problem(
         layer.site,
-        f"`{layer.name}` is built, but no call of it contributes to the output",
+        f"`{place}` is built, but no call of it contributes to the output",
         help="Call it where it was meant to stand, or delete it; strict loading of old checkpoints then needs care",
-        remedy=RemoveStatement(layer.site) if facts.reader == "source" else None,
-        safety=Safety.UNSAFE if facts.reader == "source" else Safety.DISPLAY,
+        remedy=RemoveStatement(layer.site) if facts.reader == "source" and not rest else None,
+        safety=Safety.UNSAFE if facts.reader == "source" and not rest else Safety.DISPLAY,
     )
+
+
+def _leads_norms(layer: Layer, place: str, graph: LayerGraph) -> bool:
+    """Is this the first layer of a list that holds norms only."""
+    alike = [one for one in graph.layers if one.name.startswith(f"{place}[")]
+    return alike[:1] == [layer] and all(one.kind in MODULES for one in alike)
 
 
 def _is_read(layer: Layer, graph: LayerGraph) -> bool:
@@ -38,9 +49,9 @@ def _is_read(layer: Layer, graph: LayerGraph) -> bool:
     return any(name in constants for tensor in layer.state.values() for name in tensor.names)
 
 
-def _is_mentioned(layer: Layer, script: Script) -> bool:
-    """Does the file name the attribute anywhere but where it is assigned, or walk over submodules."""
-    owner, _, name = layer.name.rpartition(".")
+def _is_mentioned(layer: Layer, place: str, script: Script) -> bool:
+    """Does the file name the attribute anywhere but where it is assigned or filled, or walk over submodules."""
+    owner, _, name = place.rpartition(".")
     if owner != "self" or not name.isidentifier():
         return True
     related = _related(script, layer.owner)
@@ -48,7 +59,9 @@ def _is_mentioned(layer: Layer, script: Script) -> bool:
         if node.attr in WALKS:
             return True
         if node.attr == name and not isinstance(node.ctx, ast.Store) and not _is_of_another(script, node, related):
-            return True
+            parent = script.parents[node]
+            if not (isinstance(parent, ast.Attribute) and parent.attr in FILLING):
+                return True
     return any(node.value == name for node in script.of_type(ast.Constant))
 
 
