@@ -8,6 +8,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_node
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer
 from normfix.lazy import pattern
+from normfix.script import Script
 from normfix.usage.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
 
 RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE | {"onnx"})
@@ -26,10 +27,11 @@ GIVEN = pattern(r"track_running_stats\s*=\s*False\b|,[^,=()]+,\s*False\b")
 def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
     """A batch norm that is constructed with `track_running_stats=False`."""
     script = facts.script
-    kind = layer_kind(script, node) if script is not None else ""
+    built = _prepared(script, node) if script is not None else node
+    kind = layer_kind(script, built) if script is not None else ""
     if script is None or kind not in BATCH_NORMS:
         return
-    value = argument(node, kind, "track_running_stats")
+    value = argument(built, kind, "track_running_stats")
     if not isinstance(value, ast.Constant) or value.value is not False or is_unit_test(script):
         return
     owner = script.class_of(node)
@@ -43,6 +45,13 @@ def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
         help=HELP,
         severity=Severity.WARNING if facts.purpose == "inference" else Severity.INFO,
     )
+
+
+def _prepared(script: Script, node: ast.Call) -> ast.Call:
+    """The `nn.BatchNorm2d(...)` that `partial(nn.BatchNorm2d, ...)` is short for; any other call as it is."""
+    if len(node.args) != 1 or script.resolve(node.func) != "functools.partial":
+        return node
+    return ast.Call(node.args[0], [], node.keywords)
 
 
 @on_layer(RULE, norms.BATCH)

@@ -9,35 +9,56 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script, walk
 from normfix.usage.networks import is_unit_test
-from normfix.usage.steps import Loop, loops
+from normfix.usage.steps import Loop, calls_of, loops
 
 RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)
 SMALL = 8
 
 
-@on_script(RULE, words=(".backward(", "%", "zero_grad"))
+@on_script(RULE, words=(".backward(", "%|.accumulate(", "zero_grad"))
 def accumulated_batches(script: Script, facts: Facts) -> Iterator[Problem]:
     """A loop that calls backward() each time and step() every few times, over a network with batch norm."""
-    if ".backward(" not in script.text or "%" not in script.text or is_unit_test(script):
+    if ".backward(" not in script.text or is_unit_test(script):
         return
-    for branch in script.of_type(ast.If):
-        if (
-            not _is_every_few(branch.test)
-            or not _calls(branch.body, "step")
-            or not _calls_backward_before(script, branch)
-        ):
-            continue
-        loop = loops(script, branch)[0]
+    for place, loop in (*_stepped(script), *_accelerated(script)):
         name = network_trained_in(script, loop)
         if name:
             tiny = _tiny(script, loop)
             yield Problem(
-                script.site(branch.test),
+                script.site(place),
                 f"`{name}` holds batch norm, whose statistics are those of each small batch: accumulating gradients "
                 "enlarges the batch for the optimizer only" + (f" (batches of {tiny})" if tiny else ""),
                 help="Count the samples of one forward pass as the batch of the norms, or use group norm",
                 severity=Severity.WARNING if tiny else Severity.INFO,
             )
+
+
+def _stepped(script: Script) -> Iterator[tuple[ast.expr, Loop]]:
+    """Each test for a step every few rounds, with its loop."""
+    for branch in script.of_type(ast.If) if "%" in script.text else ():
+        if _is_every_few(branch.test) and _calls_backward_before(script, branch):
+            loop = loops(script, branch)[0]
+            skips = isinstance(branch.body[-1], ast.Continue) and not _calls(branch.body, "step")
+            body = loop.body[loop.body.index(branch) + 1 :] if skips else branch.body
+            if _calls(body, "step"):
+                yield branch.test, loop
+
+
+def _accelerated(script: Script) -> Iterator[tuple[ast.expr, Loop]]:
+    """Each `with accelerator.accumulate(model)`, where the accelerator steps every few rounds, with its loop."""
+    if ".accumulate(" not in script.text or not any(_accumulates(one) for one in calls_of(script, "Accelerator")):
+        return
+    for block in script.of_type(ast.With):
+        for call in (one.context_expr for one in block.items):
+            called = call.func.attr if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else ""
+            around = loops(script, block)
+            if called == "accumulate" and around:
+                yield call, around[0]
+
+
+def _accumulates(call: ast.Call) -> bool:
+    given = {one.arg: one.value for one in call.keywords}.get("gradient_accumulation_steps")
+    return given is not None and getattr(given, "value", None) != 1
 
 
 def _is_every_few(test: ast.expr) -> bool:

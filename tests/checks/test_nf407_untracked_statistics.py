@@ -22,6 +22,11 @@ from normfix.graph import Layer, LayerGraph, Site, Tensor
         pytest.param("import pytest\nnn.BatchNorm2d(8, track_running_stats=False)", id="a unit test"),
         pytest.param("from lib import BatchNorm2d\nBatchNorm2d(8, track_running_stats=False)", id="another class"),
         pytest.param("dict(track_running_stats=False)", id="options"),
+        pytest.param(
+            "from functools import partial\npartial(nn.InstanceNorm2d, track_running_stats=False)",
+            id="a partial of instance norm",
+        ),
+        pytest.param("partial(nn.BatchNorm2d, track_running_stats=False)", id="a partial that is not Python's"),
     ],
 )
 def test_silent(text: str) -> None:
@@ -35,6 +40,9 @@ def test_silent(text: str) -> None:
         pytest.param("nn.BatchNorm1d(8, affine=False, track_running_stats=False)  # here", id="1d without weights"),
         pytest.param("nn.BatchNorm3d(8, 1e-5, 0.1, True, False)  # here", id="positional"),
         pytest.param("nn.SyncBatchNorm(8, track_running_stats=False)  # here", id="synchronised"),
+        pytest.param(
+            "from functools import partial\npartial(nn.BatchNorm2d, track_running_stats=False)  # here", id="a partial"
+        ),
         pytest.param("nn.LazyBatchNorm2d(track_running_stats=False)  # here", id="lazy"),
         pytest.param("nn.Sequential(nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU())  # here", id="nested"),
         pytest.param("from torch.nn import BatchNorm2d as B\nB(8, track_running_stats=False)  # here", id="by name"),

@@ -18,6 +18,15 @@ def loop(
     )
 
 
+def accelerate(build: str = "Accelerator(gradient_accumulation_steps=4)") -> str:
+    return (
+        f"from accelerate import Accelerator\n{NET}fast = {build}\n"
+        "net = Net()\nnet, opt, data = fast.prepare(net, opt, data)\n"
+        "for x in data:\n    with fast.accumulate(net):\n        fast.backward(loss(net(x)))\n"
+        "        opt.step()\n        opt.zero_grad()\n"
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -32,6 +41,10 @@ def loop(
         ),
         pytest.param(loop().replace("loss(net(x)).backward()", "opt.zero_grad()"), id="no backward in each round"),
         pytest.param("import pytest\n" + loop(), id="a unit test"),
+        pytest.param(loop("i % 4 != 0", "continue") + "    log(i)\n", id="logging every few rounds"),
+        pytest.param(accelerate("Accelerator()"), id="an accelerator that steps each time"),
+        pytest.param(accelerate("Accelerator(gradient_accumulation_steps=1)"), id="one round for a step"),
+        pytest.param(accelerate().replace("BatchNorm2d", "GroupNorm"), id="an accelerator, group norm"),
         pytest.param(loop(net=NET).replace("net = Net()", "net = Net().eval()"), id="frozen in eval mode"),
         pytest.param(loop(loss="loss(head(x))"), id="another network is trained in this loop"),
         pytest.param(
@@ -57,6 +70,12 @@ def test_silent(text: str) -> None:
         pytest.param(loop("(i + 1) % steps == 0 or i + 1 == len(loader)"), id="or at the end"),
         pytest.param(loop(body="scaler.step(opt); scaler.update(); opt.zero_grad()"), id="scaled"),
         pytest.param(loop("not (i + 1) % 4 != 0"), id="negated"),
+        pytest.param(loop("i % 4 != 0", "continue") + "    opt.step()\n    opt.zero_grad()\n", id="continue"),
+        pytest.param(accelerate().replace("(net):", "(net):  # here"), id="an accelerator"),
+        pytest.param(
+            accelerate("Accelerator(gradient_accumulation_steps=args.steps)").replace("(net):", "(net):  # here"),
+            id="an accelerator with an option",
+        ),
         pytest.param(loop(loss="(loss(net(x)) / 4)"), id="divided"),
     ],
 )
