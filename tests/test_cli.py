@@ -255,3 +255,15 @@ def test_a_missing_torch_is_named_with_the_extra_that_brings_it(command: list[st
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr == (f'error: cannot run `normfix {command[0]}`: it needs torch; pip install "normfix[torch]"\n')
+
+
+@pytest.mark.parametrize(("word", "code"), [("eval", 1), ("eval()", 0)], ids=["found", "clean"])
+def test_a_process_that_ends_early_has_said_everything(word: str, code: int, folder: Path) -> None:
+    """A lint leaves its memory to the system; what others have asked to run at the end runs all the same."""
+    (folder / "net.py").write_text("import torch\n" + f"model.{word}\n" * 3000)
+    program = "import atexit, sys; atexit.register(print, 'the end'); from normfix.__main__ import run; sys.exit(run())"
+    command = [sys.executable, "-c", program, "lint", "net.py", "--output-format", "concise"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (code, "")
+    assert run.stdout.endswith("the end\n")
+    assert run.stdout.count("net.py:") == 3000 * code

@@ -50,8 +50,10 @@ def at_once(
             ready = wait([worker.pipe for worker in busy], max(min(one.left for one in busy), 0))
             for worker in busy:
                 if worker.pipe in ready or worker.left <= 0:
-                    yield from worker.collect(seconds, batches)
+                    yield from worker.collect(worker.pipe in ready, seconds, batches)
     finally:
+        for worker in workers:
+            worker.kill()
         for worker in workers:
             worker.stop()
 
@@ -98,12 +100,12 @@ class _Worker:
         if files:
             self.pipe.send(files)
 
-    def collect(self, seconds: float, batches: list[list[str]]) -> Iterator[tuple[str, Report]]:
+    def collect(self, ready: bool, seconds: float, batches: list[list[str]]) -> Iterator[tuple[str, Report]]:
         """What the worker has to say, or a failure in its place; then the process is replaced."""
         from time import monotonic
 
         try:
-            if not self.pipe.poll():
+            if not ready and not self.pipe.poll():
                 raise TimeoutError
             report = self.pipe.recv()
         except (EOFError, OSError, TimeoutError) as error:
@@ -122,10 +124,14 @@ class _Worker:
             return f"normfix gave up on this file after {seconds:g} seconds"
         return f"the process that linted this file died (exit code {self._process.exitcode})"
 
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        self.pipe.close()
+    def kill(self) -> None:
+        """End the process, whatever it does; the system may take a while over its memory."""
         self._process.kill()
+
+    def stop(self) -> None:
+        """The same, until it is gone."""
+        self.kill()
+        self.pipe.close()
         self._process.join()
 
 

@@ -17,6 +17,8 @@ class Beside:
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        self._near = {name for name, dotted in script.imports.items() if dotted.partition(".")[0] not in FOREIGN}
+        """The imported names that may stand for something of a file beside this one."""
         self._leading: dict[str, bool] = {}
         """By an imported name."""
         self._texts: dict[str, str | None] = {}
@@ -29,15 +31,14 @@ class Beside:
 
     def leading(self, words: Set[str]) -> set[str]:
         """The words among these that something beside this file is imported under which may lead to a norm there."""
-        return {name for name in self._script.imports.keys() & words if self._may_lead(name)}
+        return {name for name in self._near & words if self._may_lead(name)}
 
     def _may_lead(self, name: str) -> bool:
         """Does an imported name stand for a block that leads to a norm, or for a module, of which parts do."""
         if name not in self._leading:
             dotted = self._script.imports[name]
-            self._leading[name] = dotted.partition(".")[0] not in FOREIGN and (
-                self._one_leads(dotted)
-                or (f"{name}." in self._script.text and not self._text(dotted) and self._part_leads(name))
+            self._leading[name] = self._one_leads(dotted) or (
+                f"{name}." in self._script.text and not self._text(dotted) and self._part_leads(name)
             )
         return self._leading[name]
 
