@@ -101,7 +101,8 @@ class Siblings:
         if depth == 0 or (not level and (not steps or steps[0] in FOREIGN)):
             return None
         for candidate in self._candidates(path, level, steps):
-            found = self._script(candidate)
+            # Only what is there takes a place among the scripts that stay in memory.
+            found = None if self._text(candidate) is None else self._script(candidate)
             if found is None:
                 continue
             if any(getattr(node, "name", "") == last for node in found.tree.body):

@@ -84,3 +84,12 @@ def test_only_the_latest_stay_in_memory(folder: Path) -> None:
     find("pkg.blocks.make")
     second = find("model.Net")
     assert first is not None and second is not None and first[0] is not second[0]
+
+
+def test_what_is_not_there_takes_no_place_among_the_scripts_that_are_kept(folder: Path) -> None:
+    siblings = Siblings(size=1)
+    find = siblings.finder(str(folder / "pkg" / "sub" / "deep.py"))
+    first = find("pkg.Block")
+    assert [find(name) for name in ("gone.Net", "pkg.gone.Net", "...gone.Net")] == [None] * 3
+    assert first is not None
+    assert find("..blocks.make") == (first[0], "make")
