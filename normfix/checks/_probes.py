@@ -2,9 +2,9 @@
 
 import ast
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
+from normfix.checks._lines import lines_where, of_node
 from normfix.checks._spelled import run_in
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Function, Script, walk
@@ -90,10 +90,10 @@ def _is_given_value(text: str, name: str) -> bool:
 def scopes_with_makers(script: Script) -> Iterator[Scope]:
     """The scopes that may probe with a tensor that they make up; other bodies are not looked through."""
     renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
-    lines = _lines_with_makers("\n".join(script.lines) if "\r" in script.text else script.text)
+    lines = lines_where(script, made_up)
     outside = set(lines)
     for function in functions(script):
-        within = lines[bisect_left(lines, function.lineno) : bisect_right(lines, function.end_lineno or 0)]
+        within = of_node(lines, function)
         outside.difference_update(within)
         if (renamed or within) and _may_probe(script, function) and _makes_up(script, scopes(script)[function]):
             yield scopes(script)[function]
@@ -103,16 +103,6 @@ def scopes_with_makers(script: Script) -> Iterator[Scope]:
 
 def _makes_up(script: Script, scope: Scope) -> bool:
     return any(script.resolve(call.func) in MAKERS for call in scope.calls)
-
-
-def _lines_with_makers(text: str) -> list[int]:
-    """The numbers of the lines where something is made up, in order."""
-    found: list[int] = []
-    line, last = 1, 0
-    for place in sorted(made_up(text)):
-        line, last = line + text.count("\n", last, place), place
-        found.append(line)
-    return found
 
 
 def _may_probe(script: Script, function: Function) -> bool:

@@ -32,9 +32,14 @@ def may_define_module(text: str) -> bool:
 
 
 def called(*names: str) -> "tuple[re.Pattern[str], ...]":
-    """Patterns of the calls of functions of these names, and of what gives such a function another name."""
-    calls = (rf"{name}(?<!\w{name})(?<!def {name})(?:[ \t]*\(|[ \t]+as\b)" for name in names)
-    return (*map(pattern, calls), pattern(rf"=[ \t]*[\w.]*(?:{'|'.join(names)})[ \t]*[\r\n#;]"))
+    """Patterns of the calls of functions of these names, with arguments, and of what gives such a function another name."""
+    return tuple(
+        pattern(
+            rf"{name}(?:(?<!\w{name})(?<!def {name})(?:[ \t]*\((?!\))|[ \t]+as\b)"
+            rf"|(?:(?<=[=.\t]{name})|(?<=[= \t] {name}))[ \t]*[\r\n#;])"
+        )
+        for name in names
+    )
 
 
 def heads(text: str) -> list[tuple[int, int, str]]:

@@ -14,7 +14,7 @@ from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
 
 
-@on_script(RULE, words=(".eval()|.train(False", ".backward(", ".step("))
+@on_script(RULE, words=(".backward(", ".eval()|.train(False", ".step("))
 def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A loop that trains a model and then calls eval() on it, with no train() anywhere in it or in its helpers."""
     every: list[Loop] = [*script.of_type(ast.For), *script.of_type(ast.While), *script.of_type(ast.AsyncFor)]

@@ -19,7 +19,7 @@ DATA = "eval data index split env config cfg arg opt param phase task fold".spli
 """Parts of names that hold something called `train` or `eval` without being a module."""
 
 
-@on_node(RULE, ast.Expr, words=("|".join(sorted(METHODS)), UNCALLED))
+@on_node(RULE, ast.Expr, words=(UNCALLED,))
 def uncalled_mode(node: ast.Expr, facts: Facts) -> Iterator[Problem]:
     """A bare attribute as a statement has no effect, so nobody writes one on purpose."""
     script, value = facts.script, node.value

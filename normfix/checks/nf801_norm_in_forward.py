@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from normfix import norms, vocabulary
+from normfix.checks._lines import lines_with, of_node
 from normfix.checks._spelled import may_define_module, run_in
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity
@@ -70,10 +71,10 @@ def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Unde
     script = facts.script
     if script is None:
         return
-    words = _words(script)
-    found = list(_built_in_lambdas(script, node)) if "lambda" in script.text else []
+    found = list(_built_in_lambdas(script, node)) if _has_lambdas(script) else []
+    lines = _lines(script)
     methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"]
-    if any(word in script.text_of(one) for one in methods for word in words):
+    if any(of_node(lines, one) for one in methods):
         passes = _calls([one for one in methods if one.name in METHODS])
         found += [one for one in passes if layer_kind(script, one) in KINDS and _in_forward(script, one)]
         found += _built_in_helpers(script, node, passes)
@@ -89,6 +90,17 @@ def _words(script: Script) -> Collection[str]:
     """What stands in all code that builds one: a part of its name, or what else it is imported as."""
     renamed = [name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in KINDS]
     return (*PARTS, *(name for name in renamed if not any(part in name for part in PARTS)))
+
+
+@lru_cache(maxsize=1)
+def _lines(script: Script) -> Sequence[int]:
+    """The lines that such a word stands on."""
+    return lines_with(script, *_words(script))
+
+
+@lru_cache(maxsize=1)
+def _has_lambdas(script: Script) -> bool:
+    return _in_lambda(script.text)
 
 
 def _calls(methods: Sequence[Function]) -> list[ast.Call]:

@@ -22,8 +22,6 @@ _JOINS = (ast.Add, ast.Mult, ast.BitOr)
 """What makes one container of two, or of one several times."""
 _ADDING = ("append", "insert", "setdefault")
 _JOINING = ("extend", "update")
-_NAMES = (ast.Name, ast.Tuple)
-"""Values that may be containers built elsewhere."""
 _BUILDERS = ("dict", "list", "OrderedDict")
 """Functions that build a plain container."""
 
@@ -49,18 +47,18 @@ def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
 @lru_cache(maxsize=1)
 def _storing(script: Script) -> frozenset[ast.AST]:
     """The functions of a file that put a container on `self`, or a name that may stand for one."""
-    statements: list[ast.Assign | ast.AnnAssign] = [*script.of_type(ast.Assign), *script.of_type(ast.AnnAssign)]
-    found = [one for one in statements if isinstance(one.value, _NAMES) or _is_plain(one.value)]
-    containers = {
-        part.id
-        for one in found
-        for target in ([] if isinstance(one.value, ast.Name) else _targets(one))
-        for part in walk(target)
-        if isinstance(part, ast.Name)
-    }
-    stored = [one for one in found if any(dotted(target).startswith("self.") for target in _targets(one))]
+    plain: list[ast.Assign | ast.AnnAssign] = []
+    named: list[ast.Assign | ast.AnnAssign] = []
+    for one in (*script.of_type(ast.Assign), *script.of_type(ast.AnnAssign)):
+        if isinstance(one.value, ast.Name):
+            named.append(one)
+        elif isinstance(one.value, ast.Tuple) or _is_plain(one.value):
+            plain.append(one)
     if ":=" not in script.text:
-        stored = [one for one in stored if not isinstance(one.value, ast.Name) or one.value.id in containers]
+        targets = (target for one in plain for target in _targets(one))
+        containers = {part.id for target in targets for part in walk(target) if isinstance(part, ast.Name)}
+        named = [one for one in named if one.value.id in containers]  # type: ignore[union-attr]  # these are names
+    stored = (one for one in (*plain, *named) if any(dotted(target).startswith("self.") for target in _targets(one)))
     return frozenset(function for one in stored for function in script.ancestors(one, FUNCTIONS))
 
 

@@ -29,7 +29,7 @@ SPREADS = (pattern(r"\.std(?:_mean)?[\s\\]*\("), pattern(r"\.var(?:_mean)?[\s\\]
 CLASS = pattern(r"class[\s\\]+\w*[nN][oO][rR][mM]")
 
 
-@on_node(RULE, ast.ClassDef, words=(".std|.var", SPREADS, CLASS))
+@on_node(RULE, ast.ClassDef, words=(CLASS, SPREADS))
 def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
     script = facts.script

@@ -18,7 +18,7 @@ KINDS = "|".join(sorted(kind for kind in norms.NORMS if kind.isidentifier() and 
 PARAMETER = pattern(r"norm(?<=[(,\s]norm)(?:_layer|alization|_type)?\s*[:=,)]")
 
 
-@on_node(RULE, ast.ClassDef, words=("|".join(NAMES), "Norm|LRN", PARAMETER, KINDS, may_define_module))
+@on_node(RULE, ast.ClassDef, words=("norm", "Norm|LRN", PARAMETER, KINDS, may_define_module))
 def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A constructor with a parameter for the norm that its body never reads, though it builds a norm."""
     script = facts.script
