@@ -14,6 +14,11 @@ _HELPER = pattern(r"self\.(\w+)[ \t]*\(")
 _DEEPEST = 200
 """Characters that functions are indented by at most."""
 _CLASS = pattern(r"class(?<!\wclass)[ \t]+\w+[ \t]*\(([^()]*)")
+_CALL = r"(?<!\wNAME)(?<!def NAME)(?:[ \t]*\((?!\))|[ \t]+as\b)"
+_RENAMING = (
+    r"(?:(?<=[=.\t]NAME)|(?<=[= \t] NAME))(?<!torch\.export)(?<!torch\.utils\.checkpoint)[ \t]*[\r\n#;]"
+)
+"""What ends a line behind "=" or "."; these two are modules, which other files only import."""
 _BASES = ("nn.", "Module", "PreTrainedModel")
 _OTHER_NAMES = (
     pattern(r"torch\.nn[\w.]*[ \t]+(?:as\b|import(?![ \t]+functional\b))(?<!torch\.nn\.functional as)"),
@@ -33,13 +38,7 @@ def may_define_module(text: str) -> bool:
 
 def called(*names: str) -> "tuple[re.Pattern[str], ...]":
     """Patterns of the calls of functions of these names, with arguments, and of what gives such a function another name."""
-    return tuple(
-        pattern(
-            rf"{name}(?:(?<!\w{name})(?<!def {name})(?:[ \t]*\((?!\))|[ \t]+as\b)"
-            rf"|(?:(?<=[=.\t]{name})|(?<=[= \t] {name}))[ \t]*[\r\n#;])"
-        )
-        for name in names
-    )
+    return tuple(pattern(rf"{name}(?:{_CALL}|{_RENAMING})".replace("NAME", name)) for name in names)
 
 
 def heads(text: str) -> list[tuple[int, int, str]]:

@@ -43,7 +43,10 @@ def unsynced_small_batch(script: Script, facts: Facts) -> Iterator[Problem]:
 
 def _size(script: Script, wrap: ast.Call) -> int:
     """The batch size of the loaders that the wrapped network is trained on; 0 where they differ or it is unknown."""
-    sizes = {batch_size(script, one) for one in loaders(script) if _feeds(script, one, wrap)}
+    known = [(one, batch_size(script, one)) for one in loaders(script)]
+    if not any(size is not None and 0 < size[0] <= SMALL for _, size in known):
+        return 0
+    sizes = {size for one, size in known if _feeds(script, one, wrap)}
     size = sizes.pop() if len(sizes) == 1 else None
     return size[0] if size is not None else 0
 

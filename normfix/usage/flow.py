@@ -6,7 +6,7 @@ Calls are followed into the functions of the same file; where a module goes out 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from normfix.records import dataclass, field
@@ -24,7 +24,6 @@ from normfix.usage.steps import (
     stored,
     subject,
     switch,
-    unwrapped,
 )
 
 HARMLESS = frozenset(
@@ -124,15 +123,14 @@ def effects(script: Script, scope: Scope, name: str) -> Effects:
             continue
         seen.add((here.node, alias))
         faces = aliases(here, alias)
-        for call in here.calls:
-            change = mode_switch(script, call)
-            if change is not None:
-                if _concerns(script, change, faces):
-                    (found.trains if change.training else found.evals).append(call)
-                    if change.training is None:
-                        found.trains.append(call)
-                continue
-            todo += _handed_on(script, call, faces, found)
+        for step in _steps(script, here):
+            change = step.change
+            if change is None:
+                todo += _handed_on(script, step, faces, found)
+            elif _concerns(script, change, faces):
+                (found.trains if change.training else found.evals).append(step.call)
+                if change.training is None:
+                    found.trains.append(step.call)
     return found
 
 
@@ -151,8 +149,8 @@ def reach(script: Script, scope: Scope, name: str) -> list[tuple[Scope, str]]:
         if (here.node, alias) not in seen:
             seen[here.node, alias] = here, alias
             faces = aliases(here, alias)
-            for call in here.calls:
-                todo += _handed_on(script, call, faces, Effects())
+            for step in _steps(script, here):
+                todo += _handed_on(script, step, faces, Effects())
     return list(seen.values())
 
 
@@ -161,8 +159,7 @@ def aliases(scope: Scope, name: str) -> frozenset[str]:
     faces, size = {name}, 0
     while len(faces) != size:
         size = len(faces)
-        for other, values in scope.bound.items():
-            sources = {source for value in values if value is not None and (source := dotted(unwrapped(value)))}
+        for other, sources in scope.sources.items():
             if other in faces:
                 faces |= sources
             elif sources & faces:
@@ -196,23 +193,69 @@ def is_loop_variable(script: Script, change: Switch) -> bool:
     return False
 
 
-def _handed_on(script: Script, call: ast.Call, faces: frozenset[str], found: Effects) -> list[tuple[Scope, str]]:
-    """Where a module goes with a call: into functions of this file, or out of sight."""
-    function = callee(script, call)
+@dataclass(eq=False, slots=True)
+class _Step:
+    """A call of a scope, and the names in it: which module it is about depends on who asks."""
+
+    call: ast.Call
+    change: Switch | None
+    function: Function | None
+    """The function of this file that it runs."""
+    called: str
+    runs: frozenset[str]
+    """What is called, and what holds that."""
+    given: Sequence[tuple[str, str]]
+    """Its arguments: the parameters of the function, where that is known, and the names that they are given."""
+    inherited: bool
+    """May it run a method of the object that this file does not show."""
+
+
+@lru_cache(maxsize=8)
+def _known_steps(_: Script) -> dict[Scope, list[_Step]]:
+    """What was looked at already of one script."""
+    return {}
+
+
+def _steps(script: Script, scope: Scope) -> list[_Step]:
+    known = _known_steps(script)
+    if scope not in known:
+        known[scope] = [_step(script, call) for call in scope.calls]
+    return known[scope]
+
+
+def _step(script: Script, call: ast.Call) -> _Step:
+    function, called = callee(script, call), dotted(call.func)
+    runs = {called, subject(call.func.value)} if isinstance(call.func, ast.Attribute) else {called}
     if function is not None:
-        scope = scopes(script)[function]
-        given = passed(call, scope)
-        handed = [(scope, parameter) for parameter, value in given.items() if subject(value) in faces]
+        values = list(passed(call, scopes(script)[function]).items())
+    else:
+        values = [("", value) for value in (*call.args, *(one.value for one in call.keywords))]
+    method = function is None and called.startswith("self.") and called.count(".") == 1
+    return _Step(
+        call,
+        mode_switch(script, call),
+        function,
+        called,
+        frozenset(runs),
+        [(parameter, subject(value)) for parameter, value in values],
+        method and _is_inherited(script, call, called),
+    )
+
+
+def _handed_on(script: Script, step: _Step, faces: frozenset[str], found: Effects) -> list[tuple[Scope, str]]:
+    """Where a module goes with a call: into functions of this file, or out of sight."""
+    if step.function is not None:
+        scope = scopes(script)[step.function]
+        handed = [(scope, parameter) for parameter, name in step.given if name in faces]
         free = [(scope, face) for face in faces if face not in scope.bound and face not in scope.parameters()]
         return handed + [(inner, face) for inner, face in free if "." not in face or face.startswith("self.")]
-    name = dotted(call.func)
-    if name in faces or (isinstance(call.func, ast.Attribute) and subject(call.func.value) in faces):
+    if not step.runs.isdisjoint(faces):
         return []
-    if name.startswith("self.") and name.count(".") == 1 and _is_inherited(script, call, name):
+    if step.inherited:
+        name = step.called
         found.unclear += [f"`{name}` may change the mode of `{face}`" for face in faces if face.startswith("self.")]
-    values = [*call.args, *(one.value for one in call.keywords)]
-    if any(subject(value) in faces for value in values) and not is_harmless(script, call):
-        found.unclear.append(f"it is handed to `{dotted(call.func) or 'a call'}`")
+    if any(name in faces for _, name in step.given) and not is_harmless(script, step.call):
+        found.unclear.append(f"it is handed to `{step.called or 'a call'}`")
     return []
 
 
@@ -257,28 +300,27 @@ def _events(
 ) -> Iterator[Event]:
     """`way` holds the calls that led here, and the functions that they run."""
     faces = aliases(scope, name) if name else frozenset()
-    for call in scope.calls:
+    for step in _steps(script, scope):
+        call, change, function = step.call, step.change, step.function
         if within is not None and not _inside(call, within):
             continue
         helper, outer = (way[-1][1], way[0][0]) if way else (None, call)
-        change, function = mode_switch(script, call), callee(script, call)
         if change is not None:
             if change.subject in faces:
                 yield Event("eval" if change.training is False else "train", call, helper, outer)
             elif change.training is not False and _concerns(script, change, faces):
                 yield Event("train", call, helper, outer)
-        elif dotted(call.func) in faces:
+        elif step.called in faces:
             yield Event("evaluation" if gradless(script, call) else "forward", call, helper, outer)
         elif function is None and isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "step"):
             yield Event(call.func.attr, call, helper, outer)
         elif function is not None and function not in seen and len(seen) < 6:
-            found = Effects()
-            handed = _handed_on(script, call, faces, found)
+            handed = _handed_on(script, step, faces, Effects())
             for inner, alias in handed or [(scopes(script)[function], "")]:
                 yield from _events(script, inner, alias, None, (*way, (call, function)), seen | {function})
-        else:
+        elif function is None and faces:
             unclear = Effects()
-            _handed_on(script, call, faces, unclear)
+            _handed_on(script, step, faces, unclear)
             if unclear.unclear:
                 yield Event("unclear", call, helper, outer)
 

@@ -164,7 +164,9 @@ def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
 
 
 def _beside(script: Script, name: str, depth: int) -> Contents:
-    """What a class or function of another file holds."""
+    """What a class or function of another file holds. Of a library's base of models it is not known, wherever it is."""
+    if name.rpartition(".")[2] == "PreTrainedModel":
+        return UNKNOWN
     other, own = (script.sibling(name) or _starred(script, name) if depth and name else None) or (script, "")
     definition = _definitions(other).get(own)
     if definition is None or (depth < _FILES and not _builds_one_network(other, definition)):

@@ -53,8 +53,22 @@ class Scope:
     def name(self) -> str:
         return self.node.name if isinstance(self.node, FUNCTIONS) else ""
 
+    @cached_property
+    def sources(self) -> dict[str, set[str]]:
+        """The names whose module is bound to a dotted name, as it is or wrapped."""
+        found: dict[str, set[str]] = {}
+        for name, values in self.bound.items():
+            names = {source for one in values if one is not None and (source := dotted(unwrapped(one)))}
+            if names:
+                found[name] = names
+        return found
+
     def parameters(self) -> list[str]:
         """Names of the parameters, in order."""
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> list[str]:
         if isinstance(self.node, ast.Module):
             return []
         spec = self.node.args
