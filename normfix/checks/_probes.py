@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from normfix.checks._lines import lines_where, of_node
 from normfix.checks._spelled import run_in
@@ -23,6 +24,8 @@ _RENAMED = pattern(r"=[ \t\\(]*(\w+)[ \t]*[.\r\n#;]")
 _SET = pattern(r"[\w \t,]{0,99}(?::[^=\n]{0,99})?=[^=\n][^\n]*[(\\]")
 """Behind a name that is given what a call returns."""
 _WORDS = pattern(r"[^\W\d]\w*")
+_OWN_CALL = pattern(r"self\b(?:[\w.\s\\)]|#[^\n]*\n)*\(\s*[^\s)\"']")
+"""A call of the module or of a part of it; a text is no made-up input."""
 _REACH = 150
 """Characters before a value that tell what takes it."""
 
@@ -90,15 +93,31 @@ def _is_given_value(text: str, name: str) -> bool:
 def scopes_with_makers(script: Script) -> Iterator[Scope]:
     """The scopes that may probe with a tensor that they make up; other bodies are not looked through."""
     renamed = any(meaning in MAKERS and not meaning.endswith(f".{name}") for name, meaning in script.imports.items())
-    lines = lines_where(script, made_up)
+    lines = lines_where(script, _making(script))
     outside = set(lines)
     for function in functions(script):
         within = of_node(lines, function)
-        outside.difference_update(within)
+        if within:
+            outside.difference_update(within)
         if (renamed or within) and _may_probe(script, function) and _makes_up(script, scopes(script)[function]):
             yield scopes(script)[function]
     if (renamed or outside) and _makes_up(script, scopes(script)[script.tree]):
         yield scopes(script)[script.tree]
+
+
+def _making(script: Script) -> Callable[[str], Iterable[int]]:
+    """A question about a text: where it makes up tensors, by the names that torch has in this file."""
+    if any(meaning in MAKERS for meaning in script.imports.values()):
+        return made_up
+    names = {"torch", *(name for name, meaning in script.imports.items() if meaning == "torch")}
+    called = _called("|".join(sorted(names)))
+    return lambda text: (found.start() for found in called.finditer(text))
+
+
+@lru_cache(maxsize=8)
+def _called(names: str) -> "re.Pattern[str]":
+    makers = "|".join(sorted(name.partition(".")[2] for name in MAKERS))
+    return re.compile(rf"(?:{names})(?:[\s\\]|#[^\n]*\n)*\.(?:[\s\\]|#[^\n]*\n)*(?:{makers}) ?\(")
 
 
 def _makes_up(script: Script, scope: Scope) -> bool:
@@ -107,12 +126,12 @@ def _makes_up(script: Script, scope: Scope) -> bool:
 
 def _may_probe(script: Script, function: Function) -> bool:
     """May a constructor run this function, or does it call something that it builds itself, as their texts tell."""
-    owner = script.class_of(function)
+    text = script.text_of(function)
+    owner = script.class_of(function) if _OWN_CALL.search(text) else None
     for method in owner.body if owner is not None else ():
         constructs = isinstance(method, FUNCTIONS) and method.name == "__init__"
         if constructs and (method is function or f"self.{function.name}" in script.text_of(method)):  # type: ignore[arg-type]
             return True
-    text = script.text_of(function)
     given = [target for one in script.within(ast.Assign, function) for target in one.targets]
     given += [one.target for one in script.within(ast.AnnAssign, function)]
     given += [

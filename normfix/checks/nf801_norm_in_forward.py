@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from normfix import norms, vocabulary
-from normfix.checks._lines import lines_with, of_node
+from normfix.checks._lines import lines_where, lines_with, of_node
 from normfix.checks._spelled import may_define_module, run_in
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity
@@ -23,6 +23,7 @@ RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 PARTS = ("Norm", "Dropout")
 """A part of the name of each."""
+NAMED = (pattern(r"Norm\w*"), pattern(r"Dropout\w*"))
 BUILT = (pattern(r"Norm(?:[123]d)?\s*\("), pattern(r"Dropout(?:[123]d)?\s*\("))
 RENAMED = (pattern(r"Norm(?:[123]d)?[ \t]+as\b"), pattern(r"Dropout(?:[123]d)?[ \t]+as\b"))
 NAMED = (pattern(r"Norm(?:[123]d)?\b(?!\()"), pattern(r"Dropout(?:[123]d)?\b(?!\()"))
@@ -72,8 +73,8 @@ def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Unde
     if script is None:
         return
     found = list(_built_in_lambdas(script, node)) if _has_lambdas(script) else []
-    lines = _lines(script)
-    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"]
+    lines = of_node(_lines(script), node)
+    methods = [one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"] if lines else []
     if any(of_node(lines, one) for one in methods):
         passes = _calls([one for one in methods if one.name in METHODS])
         found += [one for one in passes if layer_kind(script, one) in KINDS and _in_forward(script, one)]
@@ -86,16 +87,14 @@ def norm_in_forward(node: ast.ClassDef, facts: Facts) -> Iterator[Problem | Unde
 
 
 @lru_cache(maxsize=1)
-def _words(script: Script) -> Collection[str]:
-    """What stands in all code that builds one: a part of its name, or what else it is imported as."""
-    renamed = [name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in KINDS]
-    return (*PARTS, *(name for name in renamed if not any(part in name for part in PARTS)))
-
-
-@lru_cache(maxsize=1)
 def _lines(script: Script) -> Sequence[int]:
-    """The lines that such a word stands on."""
-    return lines_with(script, *_words(script))
+    """The lines that name one, or what else it is imported as; `self.LayerNorm` is built elsewhere."""
+    renamed = [name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in KINDS - {name}]
+    return sorted({*lines_where(script, _named), *(lines_with(script, *renamed) if renamed else ())})
+
+
+def _named(text: str) -> Iterator[int]:
+    return (one.start() for part in NAMED for one in part.finditer(text) if _is_kind(_dotted(text, one)))
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,8 @@ REGISTRARS = frozenset(
     "ModuleList ModuleDict Sequential add_module register_module setattr __setattr__ extend update".split()
 )
 _DISPLAYS = (ast.List, ast.Dict, ast.ListComp, ast.DictComp)
+_CONTAINERS = frozenset({*_DISPLAYS, ast.Call, ast.BinOp})
+"""What may build a container."""
 _JOINS = (ast.Add, ast.Mult, ast.BitOr)
 """What makes one container of two, or of one several times."""
 _ADDING = ("append", "insert", "setdefault")
@@ -50,9 +52,10 @@ def _storing(script: Script) -> frozenset[ast.AST]:
     plain: list[ast.Assign | ast.AnnAssign] = []
     named: list[ast.Assign | ast.AnnAssign] = []
     for one in (*script.of_type(ast.Assign), *script.of_type(ast.AnnAssign)):
-        if isinstance(one.value, ast.Name):
+        kind = type(one.value)
+        if kind is ast.Name:
             named.append(one)
-        elif isinstance(one.value, ast.Tuple) or _is_plain(one.value):
+        elif kind is ast.Tuple or (kind in _CONTAINERS and _is_plain(one.value)):
             plain.append(one)
     if ":=" not in script.text:
         targets = (target for one in plain for target in _targets(one))
