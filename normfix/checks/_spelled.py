@@ -15,9 +15,7 @@ _DEEPEST = 200
 """Characters that functions are indented by at most."""
 _CLASS = pattern(r"class(?<!\wclass)[ \t]+\w+[ \t]*\(([^()]*)")
 _CALL = r"(?<!\wNAME)(?<!def NAME)(?:[ \t]*\((?!\))|[ \t]+as\b)"
-_RENAMING = (
-    r"(?:(?<=[=.\t]NAME)|(?<=[= \t] NAME))(?<!torch\.export)(?<!torch\.utils\.checkpoint)[ \t]*[\r\n#;]"
-)
+_RENAMING = r"(?:(?<=[=.\t]NAME)|(?<=[= \t] NAME))(?<!torch\.export)(?<!torch\.utils\.checkpoint)[ \t]*[\r\n#;]"
 """What ends a line behind "=" or "."; these two are modules, which other files only import."""
 _BASES = ("nn.", "Module", "PreTrainedModel")
 _OTHER_NAMES = (

@@ -47,6 +47,10 @@ def test_silent(text: str) -> None:
             id="imported by name",
         ),
         pytest.param(f"net.train()\n{EXPORT}  # here", id="train before the export"),
+        pytest.param("dump  =  torch.onnx.export\nnet.train()\ndump(net, x, f)  # here", id="another name"),
+        pytest.param(
+            "from torch.onnx import export as dump\nnet.train()\ndump(net, x, f)  # here", id="imported by another name"
+        ),
         pytest.param("net.train()\ntorch.jit.trace(net, x)  # here\nnet.eval()", id="eval only after the trace"),
         pytest.param("net.train()\np = torch.export.export(net, (x,))  # here", id="torch.export"),
         pytest.param(f"net.eval()\nnet.train(True)\n{EXPORT}  # here", id="train after eval"),

@@ -104,6 +104,16 @@ def test_silent(text: str) -> None:
             "    return checkpoint(run, x)  # here\n",
             id="a local norm in a local function",
         ),
+        pytest.param(
+            "import torch.utils.checkpoint\nrerun =   torch.utils.checkpoint.checkpoint\n"
+            + block("return rerun(self.body, x)  # here"),
+            id="another name, through its package",
+        ),
+        pytest.param(
+            "import torch.utils.checkpoint\nrerun = torch.utils.checkpoint\n"
+            + block("return rerun.checkpoint(self.body, x)  # here"),
+            id="another name of the module",
+        ),
     ],
 )
 def test_found(text: str) -> None:

@@ -162,10 +162,32 @@ HELPER = """
             ),
             id="parts one after the other, in a helper",
         ),
+        pytest.param("import torch as th\n" + init("self.features(th.zeros(1, 3, 9, 9))  # here"), id="torch as th"),
+        pytest.param(
+            "from torch import zeros\n" + init("self.features(zeros(1, 3, 9, 9))  # here"), id="zeros by name"
+        ),
     ],
 )
 def test_found(text: str) -> None:
     fires(rule, text, "warning")
+
+
+def test_a_maker_of_another_name_is_found_in_a_file_that_is_read() -> None:
+    text = "make = torch.zeros\nw = torch.ones(2)\n" + init("self.features(make(1, 3, 9, 9))")
+    assert len(report(rule, text).findings) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("self.features(torch \\\n            .zeros(1, 3, 9, 9))", id="torch on a line of its own"),
+        pytest.param("(self\n         # parts\n         .features)(torch.zeros(1, 3, 9, 9))", id="a part over lines"),
+        pytest.param("self.features(  # of\n            # zeros\n            torch.zeros(1, 3, 9, 9))", id="comments"),
+        pytest.param("self.features(torch.\n  # noise\n  rand(1, 3, 9, 9))", id="noise behind a comment"),
+    ],
+)
+def test_found_in_any_layout(call: str) -> None:
+    assert len(report(rule, init(call)).findings) == len(report(rule, init(call).replace("\n", "\r\n")).findings) == 1
 
 
 def test_the_remedy_puts_eval_around_the_pass() -> None:

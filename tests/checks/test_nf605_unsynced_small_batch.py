@@ -27,6 +27,7 @@ def script(size: object = 8, net: str = NET, wrap: str = "net = DDP(net)  # here
         pytest.param("import pytest\n" + script(), id="a unit test"),
         pytest.param(script() + "second_train = DataLoader(ds, 32, shuffle=True)", id="two sizes"),
         pytest.param(script(wrap="head = DDP(Head())"), id="another network is wrapped"),
+        pytest.param(script(64) + "test_loader = DataLoader(ds, 8)\n", id="few samples where nothing is trained"),
         pytest.param(script().replace("    net(x)", "    head(x)"), id="the loader feeds another network"),
         pytest.param(script(wrap="net = DDP(net).eval()"), id="the wrapped network is in eval mode"),
     ],
@@ -48,6 +49,7 @@ def test_silent(text: str) -> None:
             script(net="from torchvision import models\nNet = 0\n").replace("Net()", "models.resnet18()"),
             id="torchvision",
         ),
+        pytest.param(script() + "test_loader = DataLoader(ds, 64)\n", id="more samples where nothing is trained"),
     ],
 )
 def test_found(text: str) -> None:

@@ -69,6 +69,23 @@ def test_found(text: str, severity: str) -> None:
     fires(rule, "import pytorch_lightning as pl\n" + forward(text, base="pl.LightningModule"), severity)
 
 
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        pytest.param("from torch.nn import LayerNorm as LN", "return LN(8)(x)", id="a short name"),
+        pytest.param("from torch.nn import LayerNorm as MyNorm", "return MyNorm(8)(x)", id="a name like others"),
+        pytest.param("from torch.nn import LayerNorm as Dropout", "return Dropout(8)(x)", id="the name of another"),
+        pytest.param("Norm = nn.LayerNorm", "return Norm(8)(x)", id="a name of the file"),
+        pytest.param("", "return nn. \\\n  LayerNorm \\\n  (8)(x)", id="over lines"),
+        pytest.param("", "return (nn\n # norms\n .LayerNorm(8)(self.LayerNorm(x)))", id="beside a layer"),
+        pytest.param("", "return nn.LayerNorm(8)(x)\n\f\nA = 1\n", id="ahead of a form feed"),
+    ],
+)
+def test_found_under_any_name_and_in_any_layout(header: str, text: str) -> None:
+    program = f"{header}\n{forward(text)}"
+    assert len(report(rule, program).findings) == len(report(rule, program.replace("\n", "\r\n")).findings) == 1
+
+
 def net(text: str, stored: str = "", base: str = "nn.Module") -> str:
     return (
         f"class Net({base}):\n    def __init__(self):\n        super().__init__()\n        self.width = 8  # of all\n"
