@@ -35,7 +35,7 @@ def may_define_module(text: str) -> bool:
 
 
 def called(*names: str) -> "tuple[re.Pattern[str], ...]":
-    """Patterns of the calls of functions of these names, with arguments, and of what gives such a function another name."""
+    """Patterns of calls with arguments of functions of these names, and of what gives one of them another name."""
     return tuple(pattern(rf"{name}(?:{_CALL}|{_RENAMING})".replace("NAME", name)) for name in names)
 
 

@@ -1,7 +1,7 @@
 """NF801 norm-in-forward: a norm (or a dropout) that is made anew in every forward pass."""
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from normfix import norms, vocabulary

@@ -51,7 +51,8 @@ def _storing(script: Script) -> frozenset[ast.AST]:
     """The functions of a file that put a container on `self`, or a name that may stand for one."""
     plain: list[ast.Assign | ast.AnnAssign] = []
     named: list[ast.Assign | ast.AnnAssign] = []
-    for one in (*script.of_type(ast.Assign), *script.of_type(ast.AnnAssign)):
+    statements: list[ast.Assign | ast.AnnAssign] = [*script.of_type(ast.Assign), *script.of_type(ast.AnnAssign)]
+    for one in statements:
         kind = type(one.value)
         if kind is ast.Name:
             named.append(one)
