@@ -23,7 +23,7 @@ RULE = Rule("NF801", "norm-in-forward", Severity.ERROR, readers=SOURCE)
 KINDS = (norms.NORMS - norms.LOCAL_RESPONSE) | vocabulary.DROPOUTS
 PARTS = ("Norm", "Dropout")
 """A part of the name of each."""
-NAMED = (pattern(r"Norm\w*"), pattern(r"Dropout\w*"))
+WORDS = (pattern(r"Norm\w*"), pattern(r"Dropout\w*"))
 BUILT = (pattern(r"Norm(?:[123]d)?\s*\("), pattern(r"Dropout(?:[123]d)?\s*\("))
 RENAMED = (pattern(r"Norm(?:[123]d)?[ \t]+as\b"), pattern(r"Dropout(?:[123]d)?[ \t]+as\b"))
 NAMED = (pattern(r"Norm(?:[123]d)?\b(?!\()"), pattern(r"Dropout(?:[123]d)?\b(?!\()"))
@@ -94,7 +94,7 @@ def _lines(script: Script) -> Sequence[int]:
 
 
 def _named(text: str) -> Iterator[int]:
-    return (one.start() for part in NAMED for one in part.finditer(text) if _is_kind(_dotted(text, one)))
+    return (one.start() for part in WORDS for one in part.finditer(text) if _is_kind(_dotted(text, one)))
 
 
 @lru_cache(maxsize=1)
