@@ -14,9 +14,9 @@ _APART = "".join(chr(code) if f"_{chr(code)}".isidentifier() else " " for code i
 """Between words, spaces only."""
 
 
-def silence(script: Script, lines: list[str]) -> None:
-    """Empty the lines that hold a comment, or a string whose value nobody takes, and nothing else: documentation."""
-    lines[:] = without_comments(lines)
+def silenced(script: Script) -> list[str]:
+    """The lines of a source; those with a comment, or a string whose value nobody takes, and nothing else are empty."""
+    lines = without_comments(script.lines)
     for node in script.of_type(ast.Expr):
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str) and node.end_lineno is not None:
@@ -24,6 +24,7 @@ def silence(script: Script, lines: list[str]) -> None:
             after = lines[node.end_lineno - 1].encode()[node.end_col_offset :]
             if not before.strip() and not after.strip():
                 lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return lines
 
 
 def words_in(text: str) -> frozenset[str]:

@@ -10,14 +10,14 @@ import ast
 from collections.abc import Collection, Iterable
 
 from normfix.readers.beside import Beside
-from normfix.readers.mentions import silence, words_in
+from normfix.readers.mentions import silenced, words_in
 from normfix.readers.naming import (
     depends_on_other_uses,
     may_matter_beside,
     names_norm,
     names_producer,
 )
-from normfix.script import FUNCTIONS, Script, lines_of, walk
+from normfix.script import FUNCTIONS, Script, walk
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 Named = Definition | ast.Assign | ast.AnnAssign
@@ -29,11 +29,11 @@ class Reach:
 
     def __init__(self, script: Script, definitions: Iterable[Definition]) -> None:
         self._script = script
-        lines = lines_of(script.text)
+        lines = script.lines
         values = [one for one in script.tree.body if isinstance(one, (ast.Assign, ast.AnnAssign))]
         nodes: list[Named] = [*definitions, *values]
         self.texts = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
-        silence(script, lines)
+        lines = silenced(script)
         self.code = {node: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes}
         """The texts without what stands in them as documentation."""
         self._library = {*_LIBRARIES, *library_names(script)}

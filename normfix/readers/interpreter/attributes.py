@@ -45,14 +45,14 @@ _INSIDES = frozenset({"__dict__", "_modules", "_parameters", "__class__"})
 
 def read(run: Run, value: Value, name: str, node: ast.AST, scope: Scope) -> Value:
     """`value.name`."""
-    if isinstance(value, Instance):
-        return _of_instance(run, value, name, node, scope)
-    if isinstance(value, Call):
-        return _of_tensor(run, value, name, node, scope)
-    if isinstance(value, Unknown):
+    if type(value) is Unknown:
         return value
-    if isinstance(value, Dotted):
+    if type(value) is Instance:
+        return _of_instance(run, value, name, node, scope)
+    if type(value) is Dotted:
         return Dotted(f"{value.name}.{name}")
+    if type(value) is Call:
+        return _of_tensor(run, value, name, node, scope)
     if isinstance(value, Choice):
         if name in METADATA:
             return Unknown("it is a property of a tensor")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from normfix.graph import Call, Unknown
 from normfix.readers.interpreter.values import Choice, Constant, Dotted, Fork, Items, Method, Part, Repeat, Table, Value
@@ -11,6 +11,8 @@ _LONGEST = 200
 """Elements of a list that are kept apart."""
 _HOLDING = (Items, Table, Choice, Method)
 """Values that may hold others."""
+_MOST = 12
+"""Values that one stands for before it stands for anything."""
 _COMPARED = frozenset({Constant, Dotted, Unknown})
 """Types of values that are told apart by what they say; all others are themselves only."""
 
@@ -24,29 +26,30 @@ def join(values: Iterable[Value]) -> Value:
     """One value that stands for any of these."""
     found: list[Value] = []
     for value in values:
-        for option in value.options if isinstance(value, Choice) else (value,):
+        for option in value.options if type(value) is Choice else (value,):
             kind = type(option)
             for other in found:
                 if option is other or (kind is type(other) and kind in _COMPARED and _equal(option, other)):
                     break
             else:
                 found.append(option)
-    if len(found) == 1:
-        return found[0]
-    constants = [one for one in found if isinstance(one, Constant) and one.value is not None]
-    if len(constants) > 1:
-        found = [one for one in found if not isinstance(one, Constant) or one.value is None]
-        found.append(Unknown("it depends on a branch"))
-    if len(found) == 1:
-        return found[0]
+    return found[0] if len(found) == 1 else _one_of(found)
+
+
+def _one_of(found: list[Value]) -> Value:
+    """One value for several that differ, or for none."""
+    kinds = [type(one) for one in found]
+    if kinds.count(Constant) > 1:
+        others = [one for one in found if type(one) is not Constant or one.value is None]
+        if len(others) + 1 < len(found):
+            found = [*others, Unknown("it depends on a branch")]
     if not found:
         return Unknown("it has no value")
-    if len(found) > 12:
+    if len(found) > _MOST:
         return Unknown("it may be one of many things")
-    rows = [one for one in found if isinstance(one, Items)]
-    if len(rows) == len(found):
-        return _join_items(rows)
-    return Choice(found)
+    if kinds.count(Items) == len(found):
+        return _join_items(found)  # type: ignore[arg-type]  # all of them are lists, as just counted
+    return Choice(found) if len(found) > 1 else found[0]
 
 
 def _equal(one: Value, other: Value) -> bool:
@@ -58,7 +61,7 @@ def _equal(one: Value, other: Value) -> bool:
     return True
 
 
-def _join_items(rows: list[Items]) -> Items:
+def _join_items(rows: Sequence[Items]) -> Items:
     plains = [row.plain() for row in rows]
     kind = rows[0].kind
     if kind == "tuple" and all(plain is not None and len(plain) == len(plains[0] or ()) for plain in plains):
@@ -73,12 +76,12 @@ def flat(parts: Iterable[Part]) -> Iterator[Value]:
     stack = list(parts)[::-1]
     while stack:
         part = stack.pop()
-        if isinstance(part, Fork):
+        if type(part) is Fork:
             stack += [one for alternative in part.alternatives[::-1] for one in alternative[::-1]]
-        elif isinstance(part, Repeat):
+        elif type(part) is Repeat:
             stack += part.parts[::-1]
         else:
-            yield part
+            yield part  # type: ignore[misc]  # neither Fork nor Repeat is left
 
 
 def compressed(parts: list[Part]) -> list[Part]:

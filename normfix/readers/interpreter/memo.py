@@ -10,6 +10,8 @@ from normfix.readers.interpreter.scopes import collect_local, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
 from normfix.script import FUNCTIONS, Script, children, walk
 
+_ATTRIBUTE, _ENDS = ast.Attribute, frozenset({ast.Name, ast.Constant})
+
 
 class Memo:
     """What is found out once for a file, whatever number of graphs it gives."""
@@ -89,14 +91,14 @@ def _yields(function: ast.AST) -> bool:
 
 
 def _attributes(function: ast.AST) -> list[ast.Attribute]:
-    """Every attribute in a function, in the order of `walk`; most nodes are names and constants, and end there."""
+    """Every attribute in a function; most nodes are names and constants, and end there."""
     found: list[ast.Attribute] = []
     nodes = [function]
     for node in nodes:
         kind = type(node)
-        if kind is ast.Name or kind is ast.Constant:
-            continue
-        if kind is ast.Attribute:
+        if kind is _ATTRIBUTE:
             found.append(node)  # type: ignore[arg-type]  # it is an attribute, as just tested
-        nodes += children(node)
+            nodes.append(node.value)  # type: ignore[attr-defined]  # likewise
+        elif kind not in _ENDS:
+            nodes += children(node)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
+from operator import is_not
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter.joining import compressed, join
@@ -37,7 +39,7 @@ def _merge_tables(tables: Sequence[dict[object, Value]]) -> dict[object, Value]:
     first, *others = tables
     found = dict(first)
     for other in others:
-        changed = [key for key, value in other.items() if first.get(key) is not value]
+        changed = list(compress(other, map(is_not, map(first.get, other), other.values())))
         missing = [key for key in first if key not in other] if len(other) - len(changed) < len(first) else []
         for key in (*changed, *missing):
             found[key] = MISSING

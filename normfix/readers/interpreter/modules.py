@@ -75,13 +75,7 @@ def mystery(run: Run, reason: str, arguments: Arguments, node: ast.AST, scope: S
             found = True
         if not isinstance(value, Call):
             escape_but_tensors(run, value, why)
-    if not found and not run.building:
-        return why if not _has_unknown(arguments) else run.mystery(reason, inputs(run, arguments), node, scope)
     return run.mystery(reason, inputs(run, arguments), node, scope) if found else why
-
-
-def _has_unknown(arguments: Arguments) -> bool:
-    return False
 
 
 def escape_but_tensors(run: Run, value: Value, why: Unknown) -> None:

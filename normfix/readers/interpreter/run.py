@@ -16,7 +16,9 @@ from normfix.readers.interpreter.values import (
     Box,
     Choice,
     Class,
+    Constant,
     Container,
+    Dotted,
     Function,
     Instance,
     Items,
@@ -39,6 +41,8 @@ LARGEST = 30_000
 """Nodes visited for one graph."""
 
 
+_PLAIN = frozenset({Unknown, Constant, Dotted, Class})
+"""Values that are the same wherever they go."""
 Changes = dict[int, tuple[Box, "list[Part] | dict[object, Value] | dict[str, Value]"]]
 
 
@@ -125,7 +129,8 @@ class Run:
         box.content = content  # type: ignore[assignment]  # all contents of one box have one type
 
     def assign(self, box: Scope | Instance, name: str, value: Value) -> None:
-        self.touch(box)
+        if self._journal:
+            self.touch(box)
         box.content[name] = value
 
     def fork(self, branches: Sequence[Callable[[], int]]) -> int:
@@ -274,6 +279,9 @@ class Run:
 
     def escape(self, value: Value, why: Unknown) -> None:
         """The value goes somewhere that is not followed."""
+        if type(value) in _PLAIN:
+            self.spend(1)
+            return
         stack, seen = [value], set()
         while stack:
             one = stack.pop()

@@ -33,7 +33,8 @@ from normfix.readers.interpreter.values import (
 def assign(run: Run, statement: ast.Assign, scope: Scope) -> int:
     value = expressions.evaluate(run, statement.value, scope)
     for target in statement.targets:
-        bind(run, target, _switch() if _is_switch(target, statement, scope) else value, scope)
+        switch = type(value) is Constant and type(value.value) is bool and _is_switch(target, statement, scope)
+        bind(run, target, _switch() if switch else value, scope)
     return NORMAL
 
 
@@ -45,7 +46,6 @@ def _is_switch(target: ast.expr, statement: ast.Assign, scope: Scope) -> bool:
     function = scope.function.node if scope.function is not None else None
     return (
         isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, bool)
         and isinstance(target, ast.Attribute)
         and isinstance(function, ast.FunctionDef)
         and function.name == "__init__"
