@@ -64,7 +64,10 @@ class Reach:
     def mentions(self, node: Named, names: Collection[str]) -> bool:
         """Does the text of a definition hold one of these words."""
         text = self.texts[node]
-        return any(name in text for name in names) and not self.words(node).isdisjoint(names)
+        if not any(name in text for name in names):
+            return False
+        # Which words are in its code is asked anyhow, of most definitions.
+        return not self._mentioned(node).isdisjoint(names) or not self.words(node).isdisjoint(names)
 
     def _mentioned(self, node: Named) -> frozenset[str]:
         """The words in its code."""
@@ -90,7 +93,8 @@ class Reach:
         of them is not wanted, those are left out that know of a norm only by the default of a parameter of their own.
         """
         self.used = {one: self._followed(one) for one in definitions}
-        return {one for one in self.used if self._leads(one, one in naming, whole)}
+        following = naming if may_matter_beside(self._script.text) else ()
+        return {one for one in self.used if self._leads(one, one in following, whole)}
 
     def sharing(self, leading: Iterable[Definition], whole: bool = True) -> set[Definition]:
         """Those that share code with one of those that lead to a norm."""
@@ -107,7 +111,7 @@ class Reach:
         parts = self.used[node]
         if any(self.names(one, one is node and not whole) for one in parts):
             return True
-        return beside and may_matter_beside(self._script.text) and any(self.imports(one) for one in parts)
+        return beside and any(self.imports(one) for one in parts)
 
     def _followed(self, start: Named) -> set[Named]:
         """The definitions that are run when this one is: through one object, where it is a class, else two."""

@@ -75,6 +75,10 @@ def read_on_demand(body: str) -> set[str]:
         pytest.param("nn.Linear(config.width, config.width)", "nn.utils.weight_norm(nn.Linear(8, 8))", id="filters"),
         pytest.param("return", "self.norm.eps = 0.5\n        return", id="an eps that is not known"),
         pytest.param("return", "setattr(self.norm, 'eps', 0.5)\n        return", id="set by its name"),
+        pytest.param("return", "ok = isinstance(x, nn.BatchNorm2d)\n        return", id="a question about a class"),
+        pytest.param("return", "ok = 'BatchNorm' in str(x)\n        return", id="a question about a name"),
+        pytest.param("return", 'ok = "RMSNorm" not in str(x)\n        return', id="the same question denied"),
+        pytest.param("return", "ok = isinstance(x, (nn.Conv2d, nn.Linear))\n        return", id="about a convolution"),
     ],
 )
 def test_classes_that_cannot_hold_a_finding_are_left(old: str, new: str) -> None:
@@ -102,6 +106,11 @@ def test_classes_that_cannot_hold_a_finding_are_left(old: str, new: str) -> None
         pytest.param("self.norm(self.fc(x))", "nn.functional.layer_norm(x, (8,))", id="a functional norm"),
         pytest.param("self.norm(self.fc(x))", "nn.LayerNorm(8)(self.norm(x))", id="built in the forward"),
         pytest.param("self.norm(self.fc(x))", "LayerNorm(8)(self.norm(x))", id="built in the forward by its name"),
+        pytest.param(
+            "self.fc(x)", "[nn.BatchNorm2d(8) if 'bn' in m else m for m in x][0](x)", id="built upon a question"
+        ),
+        pytest.param("self.fc(x)", "getattr(nn, 'LayerNorm')(8)(x)", id="built by the name that is written in quotes"),
+        pytest.param("self.fc(x)", "self.pick(x)['LayerNorm' in x:](nn.Conv2d(3, config.width, 3)(x))", id="and more"),
         pytest.param("self.fc =", "self.kind = nn.BatchNorm2d\n        self.fc =", id="a class is kept"),
         pytest.param("self.fc =", "self.kinds = [BN]\n        self.fc =", id="a class is kept in a list"),
         pytest.param("self.fc =", "self.make = lambda: BN(8)\n        self.fc =", id="a function is kept"),
