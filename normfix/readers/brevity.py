@@ -19,8 +19,6 @@ _FEEDING = pattern(r"onv(?:Transpose)?[123]d|spectral_norm")
 """What may feed a layer norm of unknown width so that a rule has something to say."""
 _OWN = pattern(r"self\s*\.\s*\w+")
 """An attribute is what a constructor made of it: `self.LayerNorm(x)` calls a layer that is known by then."""
-_ASKED = pattern(r"""(?:"\w+"|'\w+')[ \t]+(?:not[ \t]+)?in[ \t]""")
-"""A question about a name, which makes nothing either: `"LayerNorm" in type(module).__name__`."""
 
 
 class Brevity:
@@ -49,7 +47,7 @@ class Brevity:
 
     def _is_silent(self, part: Named) -> bool:
         if part not in self._silent:
-            named = self._reach.names(part) and self._reach.says_norm(_OWN.sub("", self._made_behind(part)))
+            named = self._reach.names(part) and self._reach.says_norm(_OWN.sub("", self._code_behind(part)))
             self._silent[part] = not named and not self._imports_behind(part)
         return self._silent[part]
 
@@ -67,17 +65,13 @@ class Brevity:
 
     def _feeds(self, part: Named) -> bool:
         if part not in self._feeding:
-            self._feeding[part] = _FEEDING.search(self._made_behind(part)) is not None
+            self._feeding[part] = _FEEDING.search(without_probes(self._code_behind(part))) is not None
         return self._feeding[part]
 
     def _calls(self, part: Named, cls: ast.ClassDef) -> bool:
         """Is a class called behind the constructor, or given another name there."""
         behind = self._code_behind(part)
         return cls.name in behind and re.search(rf"(?m)\b{cls.name}\b[ \t]*(?:\(|$)", behind) is not None
-
-    def _made_behind(self, part: Named) -> str:
-        """The code behind the constructor but for what only asks of which class something is."""
-        return _ASKED.sub("", without_probes(self._code_behind(part)))
 
     def _code_behind(self, part: Named) -> str:
         """The code of a definition but for the constructor."""
