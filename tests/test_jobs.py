@@ -70,6 +70,21 @@ def test_a_process_that_leaves_costs_one_file() -> None:
     assert list(run(leave)[1]) == ["17.py"]
 
 
+def leave_later(path: str) -> Report:
+    if path == "7.py":
+        threading.Timer(0.1, os._exit, [3]).start()
+    return work(path)
+
+
+def test_a_process_that_leaves_while_it_has_nothing_to_do_costs_no_more() -> None:
+    reports: dict[str, Report] = {}
+    for path, report in at_once(FILES, partial(given, leave_later), 1):
+        reports[path] = report
+        time.sleep(1 if path == "3.py" else 0)  # It is gone when the next files are sent.
+    assert sorted(reports) == sorted(FILES)
+    assert len([report for report in reports.values() if report.errors]) == 1
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_hang_costs_one_file(jobs: int) -> None:
     reports, failures = run(hang, jobs, seconds=3)  # starting a process counts, too

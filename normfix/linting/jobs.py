@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from normfix.findings import Failure, Report
 
@@ -37,25 +39,30 @@ def at_once(
     """Each file with its report, as they come from `jobs` processes; each makes its own `work`."""
     from multiprocessing.connection import wait
 
-    batches = [list(files[start : start + _BATCH]) for start in range(0, len(files), _BATCH)][::-1]
-    workers = [_Worker(make_work) for _ in range(min(jobs, len(batches)))]
+    waiting = deque(files)
+    workers = [_Worker(make_work) for _ in range(min(jobs, -(-len(files) // _BATCH)))]
     try:
         while workers:
             for worker in workers:
-                if not worker.files and batches:
-                    worker.give(batches.pop(), seconds)
+                if len(worker.files) < 2 and waiting:  # it does not wait for what comes next
+                    worker.give(_batch(waiting, jobs), seconds)
             busy = [worker for worker in workers if worker.files]
             if not busy:
                 return
             ready = wait([worker.pipe for worker in busy], max(min(one.left for one in busy), 0))
             for worker in busy:
                 if worker.pipe in ready or worker.left <= 0:
-                    yield from worker.collect(worker.pipe in ready, seconds, batches)
+                    yield from worker.collect(worker.pipe in ready, seconds, waiting)
     finally:
         for worker in workers:
             worker.kill()
         for worker in workers:
             worker.stop()
+
+
+def _batch(waiting: deque[str], jobs: int) -> list[str]:
+    """The next files for a worker: few towards the end, so that all of them end together."""
+    return [waiting.popleft() for _ in range(max(min(_BATCH, len(waiting) // (4 * jobs)), 1))]
 
 
 def available() -> int:
@@ -95,12 +102,13 @@ class _Worker:
         """Hand over files, of which each may take `seconds`."""
         from time import monotonic
 
-        self.files = files
-        self._deadline = monotonic() + seconds
-        if files:
+        if not self.files:
+            self._deadline = monotonic() + seconds
+        self.files += files
+        with suppress(OSError):  # It has died: collecting from it tells.
             self.pipe.send(files)
 
-    def collect(self, ready: bool, seconds: float, batches: list[list[str]]) -> Iterator[tuple[str, Report]]:
+    def collect(self, ready: bool, seconds: float, waiting: deque[str]) -> Iterator[tuple[str, Report]]:
         """What the worker has to say, or a failure in its place; then the process is replaced."""
         from time import monotonic
 
@@ -112,9 +120,11 @@ class _Worker:
             file, *rest = self.files
             self.stop()
             yield file, Report(errors=[Failure(file, self._epitaph(error, seconds))])
-            if rest or batches:
+            self.files = []
+            if rest or waiting:
                 self._start()
-            self.give(rest, seconds)
+            if rest:
+                self.give(rest, seconds)
             return
         self._deadline = monotonic() + seconds
         yield self.files.pop(0), report
