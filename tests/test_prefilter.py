@@ -62,6 +62,31 @@ NET = (
         pytest.param("import torch\nattn_weights = torch.no_grad()\n", id="the end of a longer name"),
         pytest.param(NET + "        self.w = nn.Parameter(torch.zeros(8))\n", id="made-up parameters"),
         pytest.param(
+            NET + "        self.a = nn.ModuleList()\n        for n in self.a: pass\n"
+            "        self.a.append(nn.Linear(8, 8))\n        self.a.extend([nn.Linear(8, 8)])\n",
+            id="a registered list that grows",
+        ),
+        pytest.param(
+            NET + "        self.a = (\n            nn.Linear(8, 8) if layers[0] else nn.ReLU()\n        )\n",
+            id="a part of a list is no list",
+        ),
+        pytest.param("import torch\nx = net(1)\nx.requires_grad = True\nx.backward()\n", id="a gradient is asked for"),
+        pytest.param("import torch\nx = net(1)\nx.requires_grad_(grad)\nx.backward()\n", id="or not, as it is told"),
+        pytest.param("import torch\nteach.requires_grad_(False)\nteach(x)\n", id="frozen where nothing is trained"),
+        pytest.param(
+            "import torch\nfor p, q in zip(a, self.sanitize_parameters()):\n    p.copy_(q.parameters())\n",
+            id="no two lists of parameters",
+        ),
+        *(
+            pytest.param(f"import torch\n{line}\ny = net(torch.zeros(1))\nreturn net\n", id=why)
+            for line, why in (
+                ("n: net = field()", "an annotation is no value"),
+                ("def f(net=Net()): pass", "a default"),
+                ("a.net = Net()", "an attribute"),
+                ("x = f(1, net=Net())", "a keyword"),
+            )
+        ),
+        pytest.param(
             "import torch\nclass LlamaRMSNorm(Base): pass\n\nclass A(nn.Module):\n  x = 2 ** n\n", id="another class"
         ),
     ],
@@ -88,6 +113,22 @@ def test_files_with_the_words_in_another_place_are_left_alone(text: str) -> None
         pytest.param("self.a.extend([nn.Linear(8, 8)])", id="extended"),
         pytest.param("self.a.setdefault('b', nn.Linear(8, 8))", id="set where there is none"),
         pytest.param("self.a = base + \\\n            [nn.Linear(8, 8)]", id="a line continued"),
+        pytest.param("self.a = (layers if n else[nn.Linear(8, 8)])", id="behind a word"),
+        *(
+            pytest.param(f"self.a = nn.ModuleList()\n        {line}\n        self.a.append(nn.Linear(8, 8))", id=why)
+            for line, why in (
+                ("self.a = []", "a list under the name of a registered one"),
+                ("self.b, self.a = nn.ModuleList(), []", "the second of two"),
+                ("self.a, self.b = [], nn.ModuleList()", "the first of two"),
+                ("self.b = self.a = []", "two names, the second registered before"),
+                ("self.a \\\n            = []", "the name on a line of its own"),
+                ("self.a: list[\n            nn.Module] = []", "a type over lines"),
+                ("if (self.a := []): pass", "given within a test"),
+                ("for self.a in ([], []): pass", "given by a loop"),
+                ("with n as self.a: pass", "given by a block"),
+                ("self . a = []", "spaces within the name"),
+            )
+        ),
         pytest.param("self.a = n * {nn.Linear(8, 8)} | base", id="a set, more often"),
         pytest.param("self.a = base | {'b': nn.Linear(8, 8)}", id="two of them joined"),
         pytest.param("self.a = OrderedDict(b=nn.Linear(8, 8))", id="in order"),
@@ -99,6 +140,30 @@ def test_files_with_the_words_in_another_place_are_left_alone(text: str) -> None
 )
 def test_containers_of_layers_are_seen_however_they_are_laid_out(text: str) -> None:
     assert may_misuse(f"{NET}        {text}\n", EVERYTHING, "a.py", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("net = Net()", id="plain"),
+        pytest.param("net: nn.Module = Net()", id="annotated"),
+        pytest.param("if gpu: net = Net(8)", id="behind a test"),
+        pytest.param("if f(a[1:2]): net = Net(8)", id="behind a test with a slice"),
+        pytest.param("try: net = Net(8)\nfinally: pass", id="behind try"),
+        pytest.param("n = 1; net = Net(n)", id="the second statement"),
+        pytest.param("print('('); net = Net(n)", id="behind a bracket in a text"),
+        pytest.param("if n == '(': net = Net(n)", id="behind a test for a bracket"),
+        pytest.param("best = net = Net(n)", id="two names"),
+        pytest.param("net, n = Net(), 3", id="the first of two"),
+        pytest.param("n, net = 3, Net()", id="the second of two"),
+        pytest.param("net = \\\n    Net()", id="a line continued"),
+        pytest.param("print(net := Net())", id="given within a call"),
+        pytest.param("def f(n: int): net = Net(n)", id="a function on one line"),
+    ],
+)
+def test_networks_that_are_probed_are_seen_however_they_are_built(text: str) -> None:
+    text = f"import torch\n{text}\ny = net(torch.zeros(1, 3))\nloss(net(x)).backward()\n"
+    assert may_misuse(text, Plan(frozenset({"NF511"})), "a.py", None)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,15 @@ _OPENED = (
 )
 """A value that is a container or in brackets, and a sum of containers."""
 _GIVEN = pattern(r"=[ \t]*[\w.]*\Z")
-_CONTAINER = pattern(r"[\[{]|(?:dict|list|Dict)\(")
-"""What a value in brackets holds that is a container."""
+_CONTAINER = pattern(r"(?<![\w\])])[\[{]|\b(?:and|else|if|in|is|lambda|not|or)[\[{]|(?:dict|list|Dict)\(")
+"""What a value in brackets holds that is a container; `sizes[0]` is a part of one."""
+_HOLDER = pattern(r"(\w+)(?:\.(\w+))?\Z")
+_ASSIGNED = pattern(r"(?:[\w \t.,)\]*]|\\\r?\n){0,200}(?::(?:[^=\n\[]|\[[^=\]]*\]){0,200})?=(?!=)")
+_WITHIN = pattern(r"[\w.]\Z")
+"""What stands before a part of a name."""
+_OTHERWISE = pattern(r"\b(?:for|as|global|nonlocal|import|def|class)\b(?:(?!\bin\b)[^:=\n])*\Z")
+"""What else gives a name a value than an assignment."""
+_MODULES = pattern(r"[\s\\(]*[\w.]*(?:ModuleList|ModuleDict|Sequential)[ \t]*\(")
 _PARTS = pattern(
     r"#[^\n]*|'''[\s\S]*?(?:'''|\Z)|\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?"
     r"|\\\r?\n|([\[({])|([\])}])|(\n)|(\w+)(\s*\()?"
@@ -61,16 +68,42 @@ def _other_names(text: str) -> set[str]:
 
 def _appended(text: str, kept: set[str]) -> Iterator[str]:
     """Names of what is called and put into one of the names that are kept."""
+    registered: dict[str, bool] = {}
     for found in _APPENDED.finditer(text):
-        holder = re.search(r"(\w+)(?:\.\w+)?\Z", text[max(found.start() - _REACH, 0) : found.start()])
-        if holder and holder[1] in kept:
+        holder = _HOLDER.search(text[max(found.start() - _REACH, 0) : found.start()])
+        if holder and holder[1] in kept and not _is_registered(text, holder, registered):
             yield found[1].rpartition(".")[2]
     for found in _STORED.finditer(text):
         if not kept.isdisjoint(_WORDS.findall(_line(text, found.start()))):
             yield found[1].rpartition(".")[2]
     for found in _GROWN.finditer(text):
+        holder = _HOLDER.search(text[max(found.start() - _REACH, 0) : found.start()])
+        if holder and _is_registered(text, holder, registered):
+            continue
         if not kept.isdisjoint(_WORDS.findall(_line(text, found.start()))):
             yield from _value(text, found.end() - 1)[1]
+
+
+def _is_registered(text: str, holder: "re.Match[str]", known: dict[str, bool]) -> bool:
+    """Is all that a name is given, in statements of its own, a module that may grow: `self.layers = ModuleList()`."""
+    name = holder[0]
+    if name not in known:
+        own = name if holder[2] is None else rf"{holder[1]}\s*\.\s*{holder[2]}"
+        known[name] = _is_given_modules(text, re.compile(rf"{own}\b"))
+    return known[name]
+
+
+def _is_given_modules(text: str, name: "re.Pattern[str]") -> bool:
+    given = 0
+    for found in name.finditer(text):
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        value = _ASSIGNED.match(text, found.end())
+        if _WITHIN.search(line):
+            continue
+        if _OTHERWISE.search(line) or (value and (line.strip() or not _MODULES.match(text, value.end()))):
+            return False
+        given += value is not None
+    return given > 0
 
 
 def _held(text: str, kept: set[str]) -> Iterator[str]:

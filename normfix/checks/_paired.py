@@ -31,8 +31,10 @@ def _model(script: Script, loop: ast.For, value: ast.expr) -> str:
 
 def _by_name(script: Script, loop: ast.For) -> tuple[str, str] | None:
     """The models of `a = dict(x.named_parameters())` and `b`, where the loop writes `a[name]` and reads `b[name]`."""
+    if not isinstance(loop.target, ast.Name) or "named_parameters" not in script.text:
+        return None
     scope = scope_of(script, loop)
-    if not isinstance(loop.target, ast.Name) or "named_parameters" not in script.text_of(scope.node):
+    if "named_parameters" not in script.text_of(scope.node):
         return None
     entries = [one for part in loop.body for one in walk(part) if isinstance(one, ast.Subscript)]
     entries = [one for one in entries if dotted(one.slice) == loop.target.id]

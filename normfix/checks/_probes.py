@@ -23,6 +23,9 @@ _ARGUMENT = pattern(r"\(\s*(?:#[^\n]*\n\s*)*(\w+)\s*[,.)]")
 _RENAMED = pattern(r"=[ \t\\(]*(\w+)[ \t]*[.\r\n#;]")
 _SET = pattern(r"[\w \t,]{0,99}(?::[^=\n]{0,99})?=[^=\n][^\n]*[(\\]")
 """Behind a name that is given what a call returns."""
+_COMPOUND = pattern(r"\s*(?:async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b")
+_STATEMENTS = pattern(r"[;:]")
+_KEYWORDS = frozenset("and assert await del elif else except if in is lambda not or raise return while yield".split())
 _WORDS = pattern(r"[^\W\d]\w*")
 _OWN_CALL = pattern(r"self\b(?:[\w.\s\\)]|#[^\n]*\n)*\(\s*[^\s)\"']")
 """A call of the module or of a part of it; a text is no made-up input."""
@@ -37,7 +40,7 @@ def may_probe(text: str) -> bool:
     for place, name in _probes(text):
         if name.partition(".")[0] == "self":
             parts.append(place)
-        elif "." not in name:
+        elif "." not in name and name not in _KEYWORDS:
             names.add(name)
     return (bool(parts) and run_in(text, parts, ("__init__",))) or any(_is_used_again(text, name) for name in names)
 
@@ -84,10 +87,25 @@ def _is_given_value(text: str, name: str) -> bool:
     place = text.find(name)
     while place >= 0:
         before = text[place - 1 : place]
-        if not (before.isalnum() or before == "_") and _SET.match(text, place + len(name)):
+        given = None if before.isalnum() or before == "_" else _SET.match(text, place + len(name))
+        if given is not None and (":=" in given[0] or _is_target(text[text.rfind("\n", 0, place) + 1 : place].rstrip())):
             return True
         place = text.find(name, place + 1)
     return False
+
+
+def _is_target(line: str) -> bool:
+    """May a name behind this part of a line be what is given a value: no attribute, annotation or keyword argument."""
+    if line.endswith((".", "|")):
+        return False
+    if line.endswith(":"):
+        return _COMPOUND.match(line) is not None and _is_closed(line)
+    return _is_closed(_STATEMENTS.split(line)[-1])
+
+
+def _is_closed(code: str) -> bool:
+    """Is no bracket open behind this code, as far as it holds no text, which may hold some."""
+    return "'" in code or '"' in code or code.count("(") <= code.count(")")
 
 
 def scopes_with_makers(script: Script) -> Iterator[Scope]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from normfix import norms
 from normfix.checks._defaults import is_true
+from normfix.checks._spelled import may_define_module
 from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer, LayerGraph
@@ -19,19 +20,29 @@ RULE = Rule("NF503", "thawed-norm", Severity.WARNING, readers=SOURCE | LIVE)
 HELP = "Keep these batch norms in eval mode: call `eval()` on them after every `train()`, best in an overridden `train`"
 SECOND = pattern(r"teacher|target|ema|momentum|shadow|key|_k$|_t$|disc|critic|net_?[dg]$|^d$|^g$|gen|percep|lpips|vgg")
 """Names of networks that are frozen beside the one that is trained, or that take turns with it."""
+_GAP, _OPEN = r"(?:[\s\\]|#[^\n]*\n)*", r"(?:[\s\\(]|#[^\n]*\n)*"
+FREEZES = pattern(rf"requires_grad_{_GAP}\({_OPEN}(?:\w+{_GAP}={_OPEN})?False\b")
 SETS = (
-    pattern(r"requires_grad(?<=\.requires_grad)(?:_|\s*=[^=])"),
-    pattern(r"\.\s+requires_grad(?:_|\s*=[^=])"),
-    pattern(r"requires_grad(?<=[\"']requires_grad)[\"']\s*,"),
+    FREEZES,
+    pattern(rf"requires_grad{_GAP}=(?!=){_OPEN}(?:[\w.]+{_GAP}=(?!=){_OPEN})*False\b"),
+    pattern(rf"requires_grad[\"']{_GAP},{_OPEN}False\b"),
 )
+"""A network is frozen by a method of its own, or its parameters are in a loop."""
+TRAINS = pattern(rf"\.{_GAP}(?:train|backward|fit)\b")
 LISTED = pattern(r"requires_grad(?:_\s*\(|[\"'])[^()]*\)(?:[\s\\)]|#[^\n]*\n)*for\b")
 HEADS = frozenset("fc head heads classifier last_linear linear output out logits decoder projection proj".split())
 """Parts of a network behind its last batch norm, by the names that their parameters begin with."""
-THAWS, FREEZES = pattern("requires_grad_"), pattern(r"requires_grad_\s*\(\s*(?:\w+\s*=\s*)?False")
+THAWS = pattern("requires_grad_")
 ELSEWHERE = ("FrozenBatchNorm", "freeze_bn", "freeze_batch", "track_running_stats", "adabn", "lora", "adapter", "peft")
 
 
-@on_script(RULE, words=("requires_grad", SETS))
+def _may_train(text: str) -> bool:
+    """May a network be frozen whole here, and stay in training mode: the file trains, or it is a part of a module."""
+    whole = "parameters" in text or FREEZES.search(text) is not None
+    return whole and (TRAINS.search(text) is not None or ("self" in text and may_define_module(text)))
+
+
+@on_script(RULE, words=("requires_grad", SETS, _may_train))
 def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     """A network with batch norm whose parameters get `requires_grad = False`, and which is then trained as it is."""
     if "requires_grad" not in script.text or is_unit_test(script) or any(one in script.text for one in ELSEWHERE):

@@ -16,15 +16,15 @@ from normfix.usage.steps import Scope, calls_of, dotted, scope_of, scopes, subje
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)
 SELF_UPDATING = ("moco", "byol", "dino", "simsiam", "encoder_k", "param_k", "momentum_encoder", "fedbn")
 """Words of methods whose copies run in training mode and keep their own statistics, or keep them apart on purpose."""
-TAKEN = pattern(r"parameters[ \t]*\(")
+TAKEN = pattern(r"parameters(?:(?<=[.\s\\]parameters)|(?<=[.\s\\]named_parameters))[\s\\]*\(")
 PAIRS = pattern(r"in(?<!\win)\s+(?:(?:enumerate|list|tqdm)\s*\((?:\s|#[^\n]*\n)*)*zip\b")
 NAMED = pattern(r"dict(?<!\wdict)\s*\(\s*[\w.]+\.named_parameters\b")
 WRITES = pattern(rf"\.data\b|[-+*/@%&|^<>]=|\.(?:{'|'.join(sorted(WRITERS))})\b")
 
 
 def _writes(text: str) -> bool:
-    """Is anything written in place. Most files that are parsed do, and the loops tell more."""
-    return WRITES.search(text) is not None
+    """Are two taken, and anything written in place. Most files that are parsed do, and the loops tell more."""
+    return sum(1 for _ in TAKEN.finditer(text)) > 1 and WRITES.search(text) is not None
 
 
 @on_node(RULE, ast.For, words=("zip|named_parameters", "parameters", TAKEN, (PAIRS, NAMED), _writes))
