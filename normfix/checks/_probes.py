@@ -88,7 +88,9 @@ def _is_given_value(text: str, name: str) -> bool:
     while place >= 0:
         before = text[place - 1 : place]
         given = None if before.isalnum() or before == "_" else _SET.match(text, place + len(name))
-        if given is not None and (":=" in given[0] or _is_target(text[text.rfind("\n", 0, place) + 1 : place].rstrip())):
+        if given is not None and (
+            ":=" in given[0] or _is_target(text[text.rfind("\n", 0, place) + 1 : place].rstrip())
+        ):
             return True
         place = text.find(name, place + 1)
     return False
