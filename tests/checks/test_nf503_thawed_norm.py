@@ -1,7 +1,7 @@
 """NF503 thawed-norm: look-alikes first, then the misuse in its spellings, then live models."""
 
 import pytest
-from source_findings import NET, fires, silent
+from source_findings import NET, fires, report, silent
 
 from normfix import engine
 from normfix.checks import nf503_thawed_norm as rule
@@ -127,6 +127,26 @@ def backbone(*lines: str, rest: str = "") -> str:
 )
 def test_silent(text: str) -> None:
     silent(rule, text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("net.requires_grad_(  # for good\n    False)", id="a comment in the brackets"),
+        pytest.param("net.requires_grad_((False))", id="brackets around the value"),
+        pytest.param("net.requires_grad_(requires_grad = False)", id="by name"),
+        pytest.param("net. \\\n    requires_grad_ \\\n    (False)", id="over lines"),
+        pytest.param("for p in net.parameters(): p.requires_grad = p.frozen = False", id="two targets"),
+        pytest.param("for p in net.parameters(): p.requires_grad = \\\n    (False)", id="a value on another line"),
+        pytest.param("for p in net.parameters(): p.\\\n requires_grad =False", id="an attribute on another line"),
+        pytest.param("for p in net.parameters(): setattr(p, 'requires_grad',  # no\n    False)", id="setattr"),
+        pytest.param("[p.requires_grad_(False) for p in net. parameters()]", id="a list"),
+    ],
+)
+def test_found_in_any_layout(line: str) -> None:
+    text = NETWORK + line + "\n" + TRAIN
+    assert len(report(rule, text).findings) == 1
+    assert rule.thawed_norm.may_find("import torch\n" + text, {})
 
 
 HERE = FREEZE.replace("parameters():", "parameters():  # here")
