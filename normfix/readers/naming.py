@@ -21,9 +21,9 @@ _LOOKED_FOR = pattern(r"[\"']\s+(?:not\s+)?in\b")
 _LOOKING = (".find(", ".startswith(", ".endswith(", ".count(")
 _PART = pattern(r"Norm(?<=[\"'}]Norm)")
 """A part of a name that is put together: `f"{kind}Norm2d"`."""
-_NORMS = (pattern("norm(?![aA][lL])"), pattern("Norm(?![aA][lL])"))
+_NORMS = (pattern("norm(?!al)"), pattern("Norm(?!al)"), pattern("NORM(?!AL)"))
 """In "BatchNorm2d" and "norm_layer", but not in "normalize" and "kaiming_normal_"."""
-_SHORT = pattern(r"(?<![A-Za-z])bn(?![a-z])|B[Nn](?![a-z])")
+_SHORT = (pattern(r"bn(?<![A-Za-z]bn)(?![a-z])"), pattern("BN(?![a-z])"), pattern("Bn(?![a-z])"))
 """In "make_bn", "self.bn1", "ConvBNReLU" and "ConvBn"."""
 
 
@@ -77,10 +77,7 @@ def says_norm(text: str) -> bool:
     """Is there anything about norms in this code, names of its own included."""
     if any(one.search(text) for one in _NORMS):
         return True
-    low = text.lower()
-    if "norm" in low and _NORMS[0].search(low) is not None:
-        return True
-    return "bn" in low and _SHORT.search(text) is not None
+    return any(one.search(text) for one in _SHORT)
 
 
 def depends_on_other_uses(text: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from normfix.readers import scripts
-from normfix.readers.naming import names_norm
+from normfix.readers.naming import names_norm, says_norm
 from normfix.readers.reaching import Reach, definitions
 from normfix.readers.siblings import Siblings, imported
 from normfix.script import Script
@@ -59,6 +59,20 @@ def test_what_names_no_norm(text: str) -> None:
 )
 def test_what_names_one(text: str) -> None:
     assert names_norm(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["normal_(x)", "F.normalize(x)", "Normal(0, 1)", "NORMALIZE", "abnormal", "BNode", "subnet"]
+)
+def test_what_says_nothing_of_norms(text: str) -> None:
+    assert not says_norm(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["layernorm", "norm_layer", "MyNorm(8)", "USE_NORM", "make_bn", "self.bn1", "ConvBNReLU", "ConvBn"]
+)
+def test_what_says_something(text: str) -> None:
+    assert says_norm(f"normalize {text}")
 
 
 @pytest.mark.parametrize(
