@@ -48,7 +48,7 @@ def thawed_norm(script: Script, facts: Facts) -> Iterator[Problem]:
     if "requires_grad" not in script.text or is_unit_test(script) or any(one in script.text for one in ELSEWHERE):
         return
     frozen = list(_frozen(script))
-    thawed = {name for _, name in _switched(script, True)} if frozen else set()
+    thawed = set(_thawed(script)) if frozen else set()
     for node, scope, name in frozen:
         if (
             name in thawed
@@ -77,6 +77,16 @@ def _frozen(script: Script) -> Iterator[tuple[ast.stmt | ast.expr, Scope, str]]:
             given = passed(caller, scope).get(name)
             if given is not None and subject(given) and _comes_to(script, node, scope, caller):
                 yield caller, scope_of(script, caller), subject(given)
+
+
+def _thawed(script: Script) -> Iterator[str]:
+    """The names of networks that are thawed somewhere, also by a function that is handed them."""
+    for node, name in _switched(script, True):
+        yield name
+        scope = scope_of(script, node)
+        for caller in callers(script, scope.node) if name in scope.parameters() else ():
+            given = passed(caller, scope).get(name)
+            yield from [subject(given)] if given is not None else []
 
 
 def _comes_to(script: Script, node: ast.AST, scope: Scope, caller: ast.Call) -> bool:

@@ -105,6 +105,11 @@ def backbone(*lines: str, rest: str = "") -> str:
             NETWORK + MAY_FREEZE + "freeze(net, args.freeze)\n" + TRAIN, id="a helper that an option tells to"
         ),
         pytest.param(
+            NETWORK + MAY_FREEZE + "def thaw(part):\n    for p in part.parameters():\n        p.requires_grad = True\n"
+            "freeze(net, True)\n" + TRAIN + "thaw(net)\n" + TRAIN,
+            id="thawed again by a helper",
+        ),
+        pytest.param(
             NETWORK + MAY_FREEZE + "on = True\nif test:\n    on = False\nfreeze(net, on)\n" + TRAIN,
             id="a helper that a name with two values tells to",
         ),
