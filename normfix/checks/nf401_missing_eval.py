@@ -18,8 +18,8 @@ from normfix.graph import Layer, LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script
 from normfix.usage.flow import effects
-from normfix.usage.networks import is_unit_test
-from normfix.usage.steps import loops, position
+from normfix.usage.networks import classes, is_torch_class, is_unit_test
+from normfix.usage.steps import Scope, dotted, loops, position, unwrapped
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))
 WEIGHTS = (
@@ -61,11 +61,28 @@ def _is_fresh(script: Script, export: Export) -> bool:
         return False
     home = keeper(script, export.scope, export.name)
     value = construction(script, home, export.name)
-    if value is None or fresh(script, value, loads_weights(home, export.name)) is None:
+    if value is None:
+        return False
+    if fresh(script, value, loads_weights(home, export.name)) is None and not _holds_fresh(script, export, home, value):
         return False
     if modes.unclear:
         raise Undecided(f"the mode of `{export.name}` at its export is not known: {modes.unclear[0]}")
     return True
+
+
+def _holds_fresh(script: Script, export: Export, home: Scope, value: ast.expr) -> bool:
+    """Is this `Wrapper(net)`, a class of the file around one network that is built here and in training mode."""
+    core = unwrapped(value)
+    owner = classes(script).get(dotted(core.func)) if isinstance(core, ast.Call) else None
+    if not isinstance(core, ast.Call) or owner is None or own_mode(value) is not None:
+        return False
+    names = [name for one in core.args if (name := dotted(one)) and home.value(name) is not None]
+    if len(names) != 1 or not is_torch_class(script, owner):
+        return False
+    modes, built = effects(script, home, names[0]), construction(script, home, names[0])
+    alone = modes.unclear == [f"it is handed to `{owner.name}`"]
+    later = all(_comes_later(script, one, export) for one in (*modes.evals, *modes.trains))
+    return built is not None and alone and later and fresh(script, built, loads_weights(home, names[0])) is not None
 
 
 def _comes_later(script: Script, switched: ast.Call, export: Export) -> bool:

@@ -11,6 +11,16 @@ from normfix.readers import scripts
 
 BROAD = {"missing-eval": "broad"}
 EXPORT = "torch.onnx.export(net, x, 'net.onnx')"
+EXPORT_OUT = EXPORT.replace("net, x", "out, x")
+WRAPPER = """
+class Out(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x).softmax(-1)
+"""
 
 
 @pytest.mark.parametrize(
@@ -44,6 +54,25 @@ EXPORT = "torch.onnx.export(net, x, 'net.onnx')"
         pytest.param("net = Net()\ntorch.jit.script(net)", id="a script obeys eval later"),
         pytest.param("def f(x):\n    return x\ntorch.jit.trace(f, x)", id="a traced function"),
         pytest.param("import pytest\nnet = Net()\n" + EXPORT, id="a unit test"),
+        *(
+            pytest.param(WRAPPER + use, id=f"wrapped: {reason}")
+            for reason, use in {
+                "eval before": "net = Net()\nnet.eval()\nout = Out(net)\n" + EXPORT_OUT,
+                "eval between": "net = Net()\nout = Out(net)\nnet.eval()\n" + EXPORT_OUT,
+                "eval on the wrapper": "net = Net()\nout = Out(net)\nout.eval()\n" + EXPORT_OUT,
+                "eval in the chain": "net = Net()\nout = Out(net).eval()\n" + EXPORT_OUT,
+                "eval on another wrapper": "net = Net()\nout, o = Out(net), Box(net)\no.eval()\n" + EXPORT_OUT,
+                "a second wrapper": "net = Net()\nout, o = Out(net), Out(net)\no.eval()\n" + EXPORT_OUT,
+                "not seen": "net = build()\nout = Out(net)\n" + EXPORT_OUT,
+                "a parameter": "def f(net):\n    out = Out(net)\n    " + EXPORT_OUT,
+                "a helper calls eval": "def ready(m):\n    m.eval()\nnet = Net()\nready(net)\nout = Out(net)\n"
+                + EXPORT_OUT,
+            }.items()
+        ),
+        pytest.param(
+            WRAPPER.replace("self.net = net", "self.net = net.eval()") + "net = Net()\nout = Out(net)\n" + EXPORT_OUT,
+            id="wrapped: the wrapper calls eval",
+        ),
         pytest.param(f"net = Net()\n{EXPORT}\nnet.eval()", id="eval behind it, in a cell that may run again"),
         pytest.param(
             f"def f():\n    net = Net()\n    for x in xs:\n        {EXPORT}\n        net.eval()",
@@ -80,6 +109,10 @@ def test_a_class_that_calls_eval_itself() -> None:
         pytest.param(f"net = Net().to('cuda')\nnet.load_state_dict(w)\n{EXPORT}  # here", id="weights are loaded"),
         pytest.param(f"def main():\n    net = Net()\n    {EXPORT}  # here", id="in a function"),
         pytest.param(f"def f():\n    net = Net()\n    {EXPORT}  # here\n    net.eval()", id="eval comes too late"),
+        pytest.param(
+            f"{WRAPPER}net = Net()\nnet.load_state_dict(w)\nout = Out(net).to('cpu')\n{EXPORT_OUT}  # here",
+            id="in a wrapper of the file",
+        ),
         pytest.param(f"with torch.no_grad():\n    net = Net()\n    {EXPORT}  # here", id="no_grad is not eval"),
         pytest.param("net = nn.DataParallel(Net())\ntorch.jit.trace(net.module, x)  # here", id="behind a wrapper"),
         pytest.param("from torch.jit import trace\nnet = Net()\ntrace(net, x)  # here", id="trace imported by name"),
