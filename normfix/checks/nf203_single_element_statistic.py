@@ -15,7 +15,9 @@ RULE = Rule("NF203", "single-element-statistic", Severity.ERROR, readers={"sourc
 TRAILING = norms.LAYER | norms.RMS
 CHANNELS = norms.CHANNEL_LAYER | norms.CHANNEL_RMS
 COUNTED = norms.NORMS - norms.LOCAL_RESPONSE
-GLOBAL_POOLS = frozenset(f"Adaptive{how}Pool{rank}d" for how in ("Avg", "Max") for rank in (1, 2, 3))
+GLOBAL_POOLS = frozenset(f"Adaptive{how}Pool{rank}d" for how in ("Avg", "Max") for rank in (1, 2, 3)) | frozenset(
+    f"adaptive_{how}_pool{rank}d" for how in ("avg", "max") for rank in (1, 2, 3)
+)
 ONE = (1, (1,), (1, 1), (1, 1, 1))
 RAISING = norms.BATCH | norms.INSTANCE
 """torch refuses to compute these; a group norm of a batch, and a layer norm, it computes."""
@@ -71,7 +73,20 @@ def _is_one_position(call: Call) -> bool:
         return call.kind in norms.GROUP and same(maker.layer, "out_features", call.layer, "num_channels")
     while maker.kind in CONVOLUTIONS and _is_pointwise(maker.layer):
         maker = origin_of_channels(maker.producer())
-    return maker.kind in GLOBAL_POOLS and maker.layer.value("output_size") in ONE
+    if maker.kind == "mean":
+        return _is_mean_of_positions(maker.layer, call.kind)
+    size = maker.layer.arguments.get("output_size") if maker.kind in GLOBAL_POOLS else None
+    return size is not None and (tuple(size.value) if isinstance(size.value, list) else size.value) in ONE
+
+
+def _is_mean_of_positions(mean: Layer, kind: str) -> bool:
+    """Is this `x.mean((2, 3), keepdim=True)` before a norm of images, and so for other ranks."""
+    rank = int(kind[-2]) if kind.endswith(("1d", "2d", "3d")) else 0
+    given = {name: mean.arguments[name].value for name in ("dim", "keepdim") if name in mean.arguments}
+    axes = given.get("dim")
+    axes = {axes} if isinstance(axes, int) else set(axes) if isinstance(axes, (list, tuple)) else set()
+    last = [set(range(2, 2 + rank)), set(range(-rank, 0))]
+    return rank > 0 and given.get("keepdim") is True and axes in last
 
 
 def _is_pointwise(layer: Layer) -> bool:
