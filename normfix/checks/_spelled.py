@@ -18,20 +18,14 @@ _CALL = r"(?<!\wNAME)(?<!def NAME)(?:[ \t]*\((?!\))|[ \t]+as\b)"
 _RENAMING = r"(?:(?<=[=.\t]NAME)|(?<=[= \t] NAME))(?<!torch\.export)(?<!torch\.utils\.checkpoint)[ \t]*[\r\n#;]"
 """What ends a line behind "=" or "."; these two are modules, which other files only import."""
 _BASES = ("nn.", "Module", "PreTrainedModel")
-_OTHER_NAMES = (
-    pattern(r"torch\.nn[\w.]*[ \t]+(?:as\b|import(?![ \t]+functional\b))(?<!torch\.nn\.functional as)"),
-    pattern(r"nn(?<!\wnn)[ \t]+as\b"),
-    pattern(r"=[ \t]*(?:torch\.)?nn\b[\w.]*[ \t]*[\r\n#;]"),
-)
-"""How a class of `torch.nn`, or what holds it, gets a name by which it is not known."""
+_LAYERS = pattern(r"nn(?<!\wnn)\b")
+"""What stands in a file that names layers: the base of its classes may stand in another file, or have another name."""
 
 
 def may_define_module(text: str) -> bool:
     """Is there a class that may derive from nn.Module, LightningModule or PreTrainedModel, directly or not."""
     bases = _CLASS.findall(text)
-    return any(known in one for known in _BASES for one in bases) or (
-        any(bases) and any(one.search(text) for one in _OTHER_NAMES)
-    )
+    return any(known in one for known in _BASES for one in bases) or (any(bases) and _LAYERS.search(text) is not None)
 
 
 def called(*names: str) -> "tuple[re.Pattern[str], ...]":

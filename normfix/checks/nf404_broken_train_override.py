@@ -19,7 +19,7 @@ from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.gradless import GRADLESS
-from normfix.usage.networks import is_module_class
+from normfix.usage.networks import derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE | LIVE)
@@ -42,10 +42,8 @@ def broken_train_override(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     method = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "train"), None)
     if script is None or method is None or not all(_is_plain(script, one) for one in method.decorator_list):
         return
-    if not _is_module(script, node):
-        return
     reason = _fault(script, node, method)
-    if reason:
+    if reason and (_is_module(script, node) or derives_beside(script, node)):
         remedy = _remedy(script, method)
         yield Problem(
             script.site(method),

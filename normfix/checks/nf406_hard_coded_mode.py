@@ -8,7 +8,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
 from normfix.script import Script, walk
-from normfix.usage.networks import argument, is_torch_class
+from normfix.usage.networks import argument, derives_beside, is_torch_class
 from normfix.usage.steps import calls_of, dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE)
@@ -29,7 +29,9 @@ def hard_coded_mode(script: Script, facts: Facts) -> Iterator[Problem]:
 
 def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:
     owner = script.class_of(node)
-    if owner is None or not is_torch_class(script, owner) or any(one in owner.name.lower() for one in FROZEN):
+    if owner is None or any(one in owner.name.lower() for one in FROZEN):
+        return
+    if not (is_torch_class(script, owner) or derives_beside(script, owner)):
         return
     value = argument(node, "batch_norm", "training")
     if value is not None and not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):

@@ -10,7 +10,7 @@ from normfix.checks._spelled import may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import classes, contents, is_torch_class, layer_kind
+from normfix.usage.networks import classes, contents, derives_beside, is_torch_class, layer_kind
 from normfix.usage.steps import Scope, dotted, scopes
 
 RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)
@@ -32,12 +32,14 @@ _BUILDERS = ("dict", "list", "OrderedDict")
 def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """A list or dict of layers that is stored on a module, and registered nowhere in its class."""
     script = facts.script
-    if script is None or _storing(script).isdisjoint(node.body) or not is_torch_class(script, node):
+    if script is None or not node.bases or _storing(script).isdisjoint(node.body):
         return
     methods = [scopes(script)[one] for one in node.body if isinstance(one, FUNCTIONS)]
     storing = [scope for scope in methods if scope.node in _storing(script)]
     stored = [(scope, name, value) for scope in storing for name, value in _stored(scope)]
     if not any(_layer_in(script, methods, *one) for one in stored) or _registers_itself(methods):
+        return
+    if not (is_torch_class(script, node) or derives_beside(script, node)):
         return
     registered = _registered(script, methods)
     for scope, name, value in stored:

@@ -13,7 +13,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.networks import is_module_class
+from normfix.usage.networks import derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE | LIVE)
@@ -34,7 +34,7 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
     """The forward of a class that is named a norm divides by `x.std()` with its defaults, or by `std + eps`."""
     script = facts.script
     name = node.name.lower()
-    if script is None or "norm" not in name or "weightnorm" in name or not is_module_class(script, node):
+    if script is None or "norm" not in name or "weightnorm" in name:
         return  # a weight norm measures what it makes of its first batch, to set its scale once
     forward = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None)
     if forward is None or "weight" in {dotted(one).rpartition(".")[2] for one in _measured(script, forward)}:
@@ -42,6 +42,8 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
     if not any(isinstance(one, ast.Attribute) and one.attr in _CENTRES for one in walk(forward)):
         return  # nothing is centred: no norm of torch does that, so there is none to agree with
     divisors = _divisors(script, forward)
+    if not (is_module_class(script, node) or derives_beside(script, node)):
+        return
     if not any(kind in name for kind in KINDS) and not _learns(script, node):
         return  # data scaled before it goes into a network: what matters is that this is done alike everywhere
     for call in (one for one in walk(forward) if isinstance(one, ast.Call) and _deviation(script, one)):

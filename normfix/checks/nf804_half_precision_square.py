@@ -14,7 +14,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import is_module_class
+from normfix.usage.networks import derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE | LIVE)
@@ -52,12 +52,14 @@ def _upcasts(text: str, place: int) -> bool:
 def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     """The mean of squares of the input, with no conversion to float32 anywhere in the class."""
     script = facts.script
-    if script is None or "norm" not in node.name.lower() or not is_module_class(script, node):
+    if script is None or "norm" not in node.name.lower():
         return
     text = ast.unparse(node)
     alike = "pixel" not in node.name.lower() and ROOT.search(text) and LAST.search(text)
     named = NAMES.search(node.name) or alike
     if not named or any(word in text for word in UPCASTS):
+        return
+    if not (is_module_class(script, node) or derives_beside(script, node)):
         return
     for method in (one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"):
         inputs = {one.arg for one in (*method.args.posonlyargs, *method.args.args)} - {"self"}

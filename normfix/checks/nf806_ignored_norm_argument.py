@@ -9,7 +9,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.lazy import pattern
 from normfix.script import walk
-from normfix.usage.networks import is_torch_class, layer_kind
+from normfix.usage.networks import derives_beside, is_torch_class, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
@@ -24,10 +24,10 @@ def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     script = facts.script
     method = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
     parameters = [one for one in (*method.args.args, *method.args.kwonlyargs) if one.arg in NAMES] if method else []
-    if script is None or method is None or not parameters or not is_torch_class(script, node):
+    if script is None or method is None or not parameters:
         return
     built = next((one for one in walk(method) if layer_kind(script, one) in norms.NORMS), None)
-    if built is None or _reads_all(method):
+    if built is None or _reads_all(method) or not (is_torch_class(script, node) or derives_beside(script, node)):
         return
     kind = layer_kind(script, built)
     for parameter in (one for one in parameters if not _is_used(method, one.arg)):

@@ -284,6 +284,28 @@ def _roots(script: Script) -> frozenset[str]:
     return frozenset(one.partition(".")[0] for one in script.imports.values())
 
 
+def derives_beside(script: Script, node: ast.ClassDef, depth: int = _FILES) -> bool:
+    """Does a class derive from nn.Module through a file beside this one; asked last, as that is parsed for it."""
+    own, todo, foreign = classes(script), [node], dict[str, None]()
+    for one in todo:
+        for name in map(script.resolve, one.bases):
+            if name not in own:
+                foreign[name] = None
+            elif own[name] not in todo:
+                todo.append(own[name])
+    return any(_is_module_beside(script, name, depth) for name in foreign if name)
+
+
+@lru_cache(maxsize=64)
+def _is_module_beside(script: Script, name: str, depth: int) -> bool:
+    """Is this dotted name that of a class of modules in a file beside this one."""
+    found = (script.sibling(name) or _starred(script, name)) if depth else None
+    definition = classes(found[0]).get(found[1]) if found is not None else None
+    if found is None or definition is None:
+        return False
+    return is_torch_class(found[0], definition) or derives_beside(found[0], definition, depth - 1)
+
+
 def batch_normed_networks(script: Script) -> Iterator[tuple[str, ast.expr, Scope]]:
     """Each network with batch norm that the file builds outside a module class: its name, its value, its scope."""
     for scope in scopes(script).values():
