@@ -59,12 +59,12 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     named = NAMES.search(node.name) or alike
     if not named or any(word in text for word in UPCASTS):
         return
-    if not (is_module_class(script, node) or derives_beside(script, node)):
-        return
     for method in (one for one in node.body if isinstance(one, FUNCTIONS) and one.name != "__init__"):
         inputs = {one.arg for one in (*method.args.posonlyargs, *method.args.args)} - {"self"}
         square = next((one for one in walk(method) if _is_square_of(one, inputs)), None)
         if square is not None and _is_averaged(script, square):
+            if not (is_module_class(script, node) or derives_beside(script, node)):
+                return
             yield Problem(
                 script.site(square),
                 f"`{script.source(square)}` in `{node.name}` squares its input in the input's own dtype: in float16 "
