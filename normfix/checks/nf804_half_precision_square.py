@@ -63,8 +63,8 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
         inputs = {one.arg for one in (*method.args.posonlyargs, *method.args.args)} - {"self"}
         square = next((one for one in walk(method) if _is_square_of(one, inputs)), None)
         if square is not None and _is_averaged(script, square):
-            if not (is_module_class(script, node) or derives_beside(script, node)):
-                return
+            if not is_module_class(script, node) and not (_has_forward(node) and derives_beside(script, node)):
+                return  # the forward of another file may convert what it hands on
             yield Problem(
                 script.site(square),
                 f"`{script.source(square)}` in `{node.name}` squares its input in the input's own dtype: in float16 "
@@ -78,6 +78,10 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
 def half_precision_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem | Undecided]:
     """The same, in the classes of a live model."""
     yield from problems(half_precision_square, graph, facts, "forward", "norm")
+
+
+def _has_forward(node: ast.ClassDef) -> bool:
+    return any(isinstance(one, FUNCTIONS) and one.name == "forward" for one in node.body)
 
 
 def _is_square_of(node: ast.AST, inputs: set[str]) -> bool:

@@ -77,3 +77,8 @@ def test_a_base_of_a_base() -> None:
     text = IMPORT + "class Middle(Base):\n    pass\n\n" + MISUSES[rule].replace("Base", "Middle")
     fires(rule, text, sibling=beside("class Base(nn.Module):\n    pass"))
     silent(rule, text, sibling=beside("class Base:\n    pass"))
+
+
+def test_the_forward_of_another_file_may_convert_what_it_hands_on() -> None:
+    text = IMPORT + MISUSES[nf804_half_precision_square].replace("forward", "_norm").replace("  # here", "")
+    silent(nf804_half_precision_square, text, sibling=beside("class Base(nn.Module):\n    pass"))
