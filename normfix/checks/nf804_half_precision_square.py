@@ -14,7 +14,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import derives_beside, is_module_class
+from normfix.usage.networks import classes, derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE | LIVE)
@@ -63,8 +63,9 @@ def half_precision_square(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
         inputs = {one.arg for one in (*method.args.posonlyargs, *method.args.args)} - {"self"}
         square = next((one for one in walk(method) if _is_square_of(one, inputs)), None)
         if square is not None and _is_averaged(script, square):
-            if not is_module_class(script, node) and not (_has_forward(node) and derives_beside(script, node)):
-                return  # the forward of another file may convert what it hands on
+            inherits = not _has_forward(node) and any(dotted(one) in classes(script) for one in node.bases)
+            if inherits or not (is_module_class(script, node) or (_has_forward(node) and derives_beside(script, node))):
+                return  # the forward of another class may convert what it hands on
             yield Problem(
                 script.site(square),
                 f"`{script.source(square)}` in `{node.name}` squares its input in the input's own dtype: in float16 "

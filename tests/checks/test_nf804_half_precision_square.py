@@ -24,6 +24,10 @@ SQUARE = "return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * s
             norm(SQUARE, method="_norm") + "    def forward(self, x):\n        return self._norm(x.float())",
             id="the caller converts",
         ),
+        pytest.param(
+            norm("return self._norm(x.float())", name="Base") + norm(SQUARE, base="Base", method="_norm"),
+            id="the forward of a base converts",
+        ),
         pytest.param(norm(SQUARE, name="PixelNorm"), id="pixel norm"),
         pytest.param(norm(SQUARE, name="Attention"), id="no norm"),
         pytest.param(norm(SQUARE, base="object"), id="no module"),
