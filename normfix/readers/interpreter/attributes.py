@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from normfix.graph import Argument, Call, Layer, Unknown
 from normfix.readers.interpreter import calls, expressions, functions
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import children, flat, join, tensors
 from normfix.readers.interpreter.kinds import INNOCENT, METADATA
 from normfix.readers.interpreter.run import Run
@@ -14,7 +15,6 @@ from normfix.readers.interpreter.scopes import lookup, present
 from normfix.readers.interpreter.values import (
     MISSING,
     MODULES,
-    Arguments,
     Bound,
     Choice,
     Class,
@@ -27,7 +27,6 @@ from normfix.readers.interpreter.values import (
     Member,
     Method,
     Partial,
-    Passed,
     Scope,
     Submodule,
     Super,

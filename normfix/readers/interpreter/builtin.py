@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import attributes, displays, methods, modules
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import flat, join, options, tensors
 from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     MISSING,
     NONE,
-    Arguments,
     Choice,
     Class,
     Constant,
@@ -25,7 +25,6 @@ from normfix.readers.interpreter.values import (
     Items,
     Part,
     Partial,
-    Passed,
     Repeat,
     Scope,
     Submodule,

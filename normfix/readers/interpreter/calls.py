@@ -18,12 +18,12 @@ from normfix.readers.interpreter import (
     modules,
     operations,
 )
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import compressed, flat, tensors
 from normfix.readers.interpreter.kinds import REPARAMETRIZATIONS, TRANSPARENT, constructed, operation
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     MODULES,
-    Arguments,
     Bound,
     Choice,
     Class,
@@ -37,7 +37,6 @@ from normfix.readers.interpreter.values import (
     Method,
     Part,
     Partial,
-    Passed,
     Repeat,
     Scope,
     Submodule,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from normfix import vocabulary
 from normfix.graph import Argument, Layer, Unknown
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.values import Arguments, Choice, Constant, Dotted, Items, Passed, Scope, Value
+from normfix.readers.interpreter.values import Choice, Constant, Dotted, Items, Scope, Value
 
 
 def layer(run: Run, kind: str, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Layer:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import attributes, calls, displays, modules
+from normfix.readers.interpreter.arguments import Arguments
 from normfix.readers.interpreter.joining import flat, join
 from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
     MODULES,
-    Arguments,
     Choice,
     Constant,
     Container,

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from normfix import vocabulary
 from normfix.graph import Call
 from normfix.readers.interpreter import attributes, construction, functions, modules
+from normfix.readers.interpreter.arguments import Arguments
 from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.values import Arguments, Class, Instance, Method, Scope, Value
+from normfix.readers.interpreter.values import Class, Instance, Method, Scope, Value
 from normfix.script import walk
 
 FORWARDS = frozenset({"forward", "__call__", "_conv_forward"})

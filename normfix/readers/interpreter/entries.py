@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Unknown
-from normfix.readers.interpreter import attributes, containers, functions, leaving, statements
+from normfix.readers.interpreter import attributes, containers, functions, leaving, signatures, statements
 from normfix.readers.interpreter.joining import leaves, tensors
 from normfix.readers.interpreter.kinds import is_module_base
 from normfix.readers.interpreter.memo import Memo
@@ -101,7 +101,7 @@ def _drop_idle(graph: LayerGraph) -> None:
 
 def _parameters(function: Function, where: str, given: Mapping[str, object]) -> dict[str, Value]:
     """Values for the parameters of an entry: unknown, but for what is given of them, or of their attributes."""
-    values = functions.parameters(function, where)
+    values = signatures.unknown(function, where)
     for dotted, value in given.items():
         name, _, attribute = dotted.partition(".")
         values[name] = _holding(attribute, value, function.scope) if attribute else Constant(value)

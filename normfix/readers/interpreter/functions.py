@@ -5,20 +5,18 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, calls, containers, expressions, statements
+from normfix.readers.interpreter import attributes, calls, containers, expressions, signatures, statements
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run
 from normfix.readers.interpreter.values import (
     NONE,
-    Arguments,
     Class,
     Constant,
     Container,
     Function,
     Instance,
     Items,
-    Passed,
-    Repeat,
     Scope,
     Table,
     Value,
@@ -40,7 +38,7 @@ def run_function(
         return abandon(run, arguments, why, function, receiver)
     scope = Scope(function.scope, function.scope.script, _owner(function, receiver))
     scope.function, scope.receiver = function, receiver
-    if not bind_parameters(run, function, arguments, scope, receiver):
+    if not signatures.bind(run, function, arguments, scope, receiver):
         return abandon(run, arguments, Unknown("its arguments do not fit its parameters"), function, receiver)
     run.stack.append(body)
     run.visited.add(body)
@@ -75,85 +73,6 @@ def _owner(function: Function, receiver: Instance | None) -> str:
     if function.home is not None:
         return function.home.node.name
     return function.scope.owner or getattr(function.node, "name", "")
-
-
-def bind_parameters(
-    run: Run, function: Function, arguments: Arguments, scope: Scope, receiver: Instance | None
-) -> bool:
-    """Set the parameters in the function's scope. False where the arguments do not fit."""
-    spec = function.node.args
-    names = [argument.arg for argument in (*spec.posonlyargs, *spec.args)]
-    content = scope.content
-    if receiver is not None and names:
-        content[names.pop(0)] = receiver
-    unread = arguments.unread
-    starred = next((place for place, one in enumerate(arguments.positional) if one.position is None), None)
-    given = [passed.value for passed in arguments.positional[:starred]]
-    if len(given) > len(names) and spec.vararg is None:
-        return False
-    content.update(zip(names, given, strict=False))
-    if spec.vararg is not None:
-        content[spec.vararg.arg] = _gathered(arguments, len(names), starred)
-    allowed = {*names, *(argument.arg for argument in spec.kwonlyargs)}
-    others: dict[object, Value] = {}
-    for name, passed in arguments.keywords.items():
-        if name in allowed:
-            content[name] = passed.value
-        elif spec.kwarg is None:
-            return False
-        else:
-            others[name] = passed.value
-    if spec.kwarg is not None:
-        content[spec.kwarg.arg] = Table(others, unread)
-    _defaults(run, function, names, scope, unread)
-    return True
-
-
-def _gathered(arguments: Arguments, named: int, starred: int | None) -> Items:
-    """What `*args` holds."""
-    extra = Items([], "tuple")
-    extra.leaked = arguments.incomplete
-    for place, passed in enumerate(arguments.positional):
-        if passed.position is None and isinstance(passed.value, Items):
-            # A list of unknown length may have filled named parameters before it came here.
-            exact = named <= (starred or 0)
-            extra.content += passed.value.content if exact else [Repeat(passed.value.content)]
-        elif place >= named or (starred is not None and place > starred):
-            extra.content.append(passed.value)
-    return extra
-
-
-def _defaults(run: Run, function: Function, names: list[str], scope: Scope, unread: Unknown | None) -> None:
-    spec = function.node.args
-    with_default = dict(
-        zip([argument.arg for argument in (*spec.posonlyargs, *spec.args)][::-1], spec.defaults[::-1], strict=False)
-    )
-    for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
-        if default is not None:
-            with_default[argument.arg] = default
-    for name in [*names, *(argument.arg for argument in spec.kwonlyargs)]:
-        if name in scope.content:
-            continue
-        node = with_default.get(name)
-        if unread is not None or node is None:
-            scope.content[name] = unread or Unknown(f"`{name}` is a parameter")
-        else:
-            scope.content[name] = expressions.evaluate(run, node, function.scope)
-
-
-def parameters(function: Function, where: str) -> dict[str, Value]:
-    """Values for the parameters of a function that anyone may call: none of them is known, its defaults included."""
-    spec = function.node.args
-    values: dict[str, Value] = {}
-    for argument in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs):
-        values[argument.arg] = Unknown(f"`{argument.arg}` is a parameter of `{where}`")
-    if spec.vararg is not None:
-        values[spec.vararg.arg] = Items(
-            [Repeat([Unknown(f"`*{spec.vararg.arg}` is a parameter of `{where}`")])], "tuple"
-        )
-    if spec.kwarg is not None:
-        values[spec.kwarg.arg] = Table({}, Unknown(f"`**{spec.kwarg.arg}` is a parameter of `{where}`"))
-    return values
 
 
 def construct(run: Run, cls: Class, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
@@ -224,4 +143,4 @@ def forward_of(owner: Instance) -> Function | None:
     return None
 
 
-__all__ = ["Call", "Constant", "Layer", "Passed", "construct", "fill", "forward_of", "parameters", "run_function"]
+__all__ = ["Call", "Constant", "Layer", "Passed", "construct", "fill", "forward_of", "run_function"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Site
+from normfix.readers.interpreter.arguments import Signature
 from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.scopes import collect_local, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
@@ -26,6 +27,7 @@ class Memo:
         self._modules: dict[int, Scope] = {}
         self._blocks: dict[tuple[int, str], Class | Function | None] = {}
         self._rounds: dict[Loop, Rounds] = {}
+        self._signatures: dict[ast.AST, Signature] = {}
         self._attributes: dict[ast.AST, list[ast.Attribute]] = {}
         self._generators: dict[ast.AST, bool] = {}
         self._yielding: dict[int, bool] = {}
@@ -79,6 +81,11 @@ class Memo:
         if found is None:
             found = self._texts[node] = scope.script.source(node)
         return found
+
+    def signature(self, function: Function) -> Signature:
+        if function.node not in self._signatures:
+            self._signatures[function.node] = Signature(function.node.args)
+        return self._signatures[function.node]
 
     def rounds(self, loop: Loop) -> Rounds:
         if loop not in self._rounds:

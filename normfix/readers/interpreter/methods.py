@@ -18,13 +18,13 @@ from normfix.readers.interpreter import (
     operators,
     subscripts,
 )
+from normfix.readers.interpreter.arguments import Arguments
 from normfix.readers.interpreter.joining import flat, join, options, tensors
 from normfix.readers.interpreter.kinds import CONVENIENT, QUESTIONS, is_module_base
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     MISSING,
     NONE,
-    Arguments,
     Choice,
     Constant,
     Container,

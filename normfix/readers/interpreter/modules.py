@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import attributes, calls, containers, derived, functions
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import children, join, tensors
 from normfix.readers.interpreter.run import NORMAL, Run
 from normfix.readers.interpreter.values import (
     MISSING,
-    Arguments,
     Choice,
     Constant,
     Container,
     Instance,
     Items,
-    Passed,
     Scope,
     Submodule,
     Table,

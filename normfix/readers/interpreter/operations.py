@@ -7,10 +7,11 @@ import ast
 from normfix import vocabulary
 from normfix.graph import Argument, Call, Unknown
 from normfix.readers.interpreter import construction, derived, modules
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import tensors
 from normfix.readers.interpreter.kinds import PARAMETERS
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.values import Arguments, Constant, Items, Passed, Scope, Value
+from normfix.readers.interpreter.values import Constant, Items, Scope, Value
 
 _FACTORIES = frozenset(
     """zeros ones empty full rand randn randint arange linspace eye tensor as_tensor from_numpy randperm

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from normfix.graph import Call, Layer, LayerGraph, Unknown
+from normfix.readers.interpreter.arguments import Signature
 from normfix.readers.interpreter.joining import children, flat, join, tensors
 from normfix.readers.interpreter.loops import Loop, Rounds
 from normfix.readers.interpreter.memo import Memo
@@ -87,6 +88,10 @@ class Run:
     def attributes(self, function: ast.AST) -> list[ast.Attribute]:
         """Every attribute that a function reads or sets."""
         return self._memo.attributes(function)
+
+    def signature(self, function: Function) -> Signature:
+        """The parameters of a function."""
+        return self._memo.signature(function)
 
     def rounds(self, loop: Loop) -> Rounds:
         """What one round of a loop sets and reads."""

@@ -6,10 +6,10 @@ import ast
 import re
 
 from normfix.graph import Unknown
+from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.values import (
     MISSING,
-    Arguments,
     Choice,
     Class,
     Constant,
@@ -17,7 +17,6 @@ from normfix.readers.interpreter.values import (
     Function,
     Items,
     Partial,
-    Passed,
     Scope,
     Table,
     Value,
