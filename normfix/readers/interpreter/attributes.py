@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from normfix.graph import Argument, Call, Layer, Unknown
-from normfix.readers.interpreter import calls, expressions, functions
+from normfix.readers.interpreter import calls, christening, classes, containers, expressions, functions
 from normfix.readers.interpreter.arguments import Arguments, Passed
-from normfix.readers.interpreter.joining import children, flat, join, tensors
+from normfix.readers.interpreter.joining import join, layers, tensors
 from normfix.readers.interpreter.kinds import INNOCENT, METADATA
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.scopes import lookup, present
+from normfix.readers.interpreter.scopes import present
 from normfix.readers.interpreter.values import (
     MISSING,
     MODULES,
@@ -23,14 +22,11 @@ from normfix.readers.interpreter.values import (
     Dotted,
     Function,
     Instance,
-    Items,
-    Member,
     Method,
     Partial,
     Scope,
     Submodule,
     Super,
-    Table,
     Value,
 )
 from normfix.script import FUNCTIONS
@@ -119,28 +115,10 @@ def insides(run: Run, owner: Instance, why: Unknown) -> None:
     owner.dynamic = owner.dynamic or why
 
 
-def layers(value: Value) -> Iterator[Layer]:
-    """Every layer inside a value."""
-    stack, seen = [value], set()
-    while stack:
-        one = stack.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, Layer):
-            yield one
-        elif isinstance(one, Container):
-            stack += [*flat(one.items.content), *one.table.content.values()]
-        elif isinstance(one, Instance):
-            stack += [*one.content.values(), *(part for part in (one.children, one.itself) if part is not None)]
-        elif isinstance(one, (Items, Table, Choice)):
-            stack += children(one)
-
-
 def _inherited(run: Run, owner: Instance, name: str) -> Value | None:
     """What the classes of an object hold under this name; None where they hold nothing."""
-    for home in lineage(owner.cls):
-        found = member(home, name)
+    for home in classes.lineage(owner.cls):
+        found = classes.member(home, name)
         if isinstance(found, FUNCTIONS):
             return _method(run, found, home, owner)
         if found is not None:
@@ -175,85 +153,19 @@ def _last(decorator: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def member(home: Class, name: str) -> Member | None:
-    """A method, or the expression of an attribute, in the body of one class; the last one counts."""
-    if home.members is None:
-        home.members = _members(home.node)
-    return home.members.get(name)
-
-
-def _members(node: ast.ClassDef) -> dict[str, Member]:
-    found: dict[str, Member] = {}
-    for statement in node.body:
-        if isinstance(statement, FUNCTIONS):
-            found[statement.name] = statement
-        elif isinstance(statement, ast.Assign):
-            found.update({target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)})
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-            found[statement.target.id] = statement.value
-    return found
-
-
-def lineage(cls: Class) -> list[Class]:
-    """A class and its bases that are in the file, nearest first."""
-    if cls.lineage is None or cls.scope.parent is not None:
-        cls.lineage = _lineage(cls)
-    return cls.lineage
-
-
-def _lineage(cls: Class) -> list[Class]:
-    found: list[Class] = []
-    waiting = [cls]
-    while waiting and len(found) < 12:
-        one = waiting.pop(0)
-        if one not in found:
-            found.append(one)
-            waiting += [base for base in (lookup(one.scope, name) for name in _names(one)) if isinstance(base, Class)]
-    return found
-
-
-def _names(cls: Class) -> list[str]:
-    return [base.id for base in cls.node.bases if isinstance(base, ast.Name)]
-
-
-def bases(cls: Class) -> list[str]:
-    """The dotted names of the bases that come from elsewhere, of a class and its bases in the file."""
-    found: list[str] = []
-    for one in lineage(cls):
-        for base in one.node.bases:
-            node = base.value if isinstance(base, ast.Subscript) else base
-            if isinstance(node, ast.Name) and isinstance(lookup(one.scope, node.id), Class):
-                continue
-            found.append(_dotted(node, one.scope))
-    return found
-
-
-def _dotted(node: ast.expr, scope: Scope) -> str:
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return "?"
-    root = lookup(scope, node.id)
-    if isinstance(root, Choice):
-        root = next((option for option in root.options if isinstance(option, Dotted)), root)
-    return ".".join([root.name if isinstance(root, Dotted) else node.id, *reversed(parts)])
-
-
 def _of_super(run: Run, value: Super, name: str) -> Value:
-    homes = lineage(value.receiver.cls)
-    after = homes[homes.index(value.home) + 1 :] if value.home in homes else lineage(value.home)[1:]
+    homes = classes.lineage(value.receiver.cls)
+    after = homes[homes.index(value.home) + 1 :] if value.home in homes else classes.lineage(value.home)[1:]
     for home in after:
-        found = member(home, name)
+        found = classes.member(home, name)
         if isinstance(found, FUNCTIONS):
             return _method(run, found, home, value.receiver)
     return Method(value, name)
 
 
 def _of_class(run: Run, value: Class, name: str) -> Value:
-    for home in lineage(value):
-        found = member(home, name)
+    for home in classes.lineage(value):
+        found = classes.member(home, name)
         if isinstance(found, FUNCTIONS):
             marks = {_last(decorator) for decorator in found.decorator_list}
             if "classmethod" in marks:
@@ -279,9 +191,9 @@ def write(run: Run, owner: Value, name: str, value: Value, scope: Scope) -> None
             for call in tensors(value):
                 run.escape(call, Unknown(f"it is kept in `self.{name}`"))
         if isinstance(value, (*MODULES, Choice)):
-            calls.christen(value, f"self.{name}")
+            christening.christen(value, f"self.{name}")
         if owner.children is not None and isinstance(value, (*MODULES, Choice)):
-            calls.append(run, owner.children, value, name)
+            containers.add(run, owner.children, value, name)
         run.assign(owner, name, value)
     elif isinstance(owner, Layer):
         overwritten = Unknown(f"`{name}` is set after the layer was constructed")
@@ -292,4 +204,4 @@ def write(run: Run, owner: Value, name: str, value: Value, scope: Scope) -> None
     else:
         run.escape(value, Unknown("it is kept in an object that is not known"))
         if isinstance(owner, (Container, Choice)):
-            calls.unsettle(run, owner, Unknown("a part of it is replaced"))
+            containers.unsettle(run, owner, Unknown("a part of it is replaced"))

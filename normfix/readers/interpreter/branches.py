@@ -5,21 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from normfix.readers.interpreter import (
-    expressions,
-    statements,
-)
+from normfix.readers.interpreter import expressions, statements
+from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.merging import is_none, truth
-from normfix.readers.interpreter.run import NORMAL, Run
+from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.scopes import lookup
-from normfix.readers.interpreter.values import (
-    MISSING,
-    Choice,
-    Instance,
-    Scope,
-    Value,
-)
+from normfix.readers.interpreter.values import MISSING, Choice, Instance, Scope, Value
 
 _JUMPS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 

@@ -6,7 +6,6 @@ import ast
 
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import (
-    attributes,
     builtin,
     construction,
     containers,
@@ -14,12 +13,13 @@ from normfix.readers.interpreter import (
     displays,
     expressions,
     functions,
+    library,
     methods,
     modules,
     operations,
 )
 from normfix.readers.interpreter.arguments import Arguments, Passed
-from normfix.readers.interpreter.joining import compressed, flat, tensors
+from normfix.readers.interpreter.joining import tensors
 from normfix.readers.interpreter.kinds import REPARAMETRIZATIONS, TRANSPARENT, constructed, operation
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
@@ -27,17 +27,10 @@ from normfix.readers.interpreter.values import (
     Bound,
     Choice,
     Class,
-    Constant,
-    Container,
     Dotted,
-    Fork,
     Function,
-    Instance,
-    Items,
     Method,
-    Part,
     Partial,
-    Repeat,
     Scope,
     Submodule,
     Super,
@@ -45,8 +38,6 @@ from normfix.readers.interpreter.values import (
     Value,
 )
 
-_NAMED = (Layer, Container, Choice)
-"""Values that are given a name, or hold such."""
 NOTHING = Arguments([], {})
 _CHECKPOINTS = frozenset({"torch.utils.checkpoint.checkpoint", "torch.utils.checkpoint"})
 
@@ -165,14 +156,14 @@ def _invoke_dotted(run: Run, name: str, arguments: Arguments, node: ast.AST, sco
             return containers.build(run, kind, arguments, node, scope)
         return construction.layer(run, kind, name, arguments, node, scope)
     if name in TRANSPARENT or name in REPARAMETRIZATIONS:
-        return _wrapped(run, name, arguments)
+        return construction.wrapped(run, name, arguments)
     if name in _CHECKPOINTS and arguments.positional:
         rest = Arguments(arguments.positional[1:], {})
         return invoke(run, arguments.positional[0].value, rest, node, scope)
     done = operation(name)
     if done is not None:
         return operations.apply(run, done, name, arguments, node, scope)
-    known = builtin.library(run, name, arguments, node, scope)
+    known = library.invoke(run, name, arguments, node, scope)
     if known is not None:
         return known
     if name.startswith("torch.nn.") and name.rpartition(".")[2][:1].isupper() and "utils" not in name:
@@ -194,23 +185,6 @@ def _foreign(run: Run, block: Class | Function, arguments: Arguments, node: ast.
     return result
 
 
-def _wrapped(run: Run, name: str, arguments: Arguments) -> Value:
-    """A function that gives back the module it is given."""
-    module = arguments.get(0, "module")
-    if name in REPARAMETRIZATIONS and isinstance(module, Layer):
-        module.wrappers = (*module.wrappers, _along(REPARAMETRIZATIONS[name], arguments))
-    return module if module is not None else Unknown(f"`{name}` is called without a module")
-
-
-def _along(name: str, arguments: Arguments) -> str:
-    """The name of a reparametrization; a weight norm that is not along the first dimension says so."""
-    if name != "weight_norm":
-        return name
-    given = arguments.unread or arguments.get(2, "dim") or Constant(0)
-    dimension = given.value if isinstance(given, Constant) else "?"
-    return name if dimension == 0 else f"{name}(dim={dimension})"
-
-
 def _super(run: Run, node: ast.Call, scope: Scope) -> Value:
     at: Scope | None = scope
     while at is not None and at.receiver is None:
@@ -218,55 +192,3 @@ def _super(run: Run, node: ast.Call, scope: Scope) -> Value:
     if at is None or at.receiver is None or at.function is None or at.function.home is None:
         return Unknown("`super` is called outside a method")
     return Super(at.function.home, at.receiver)
-
-
-def christen(value: Value, name: str) -> None:
-    """Give a layer the name that its users know: an attribute's above a variable's above a place in a container."""
-    if isinstance(value, Instance):
-        value = value.itself or value
-    if not isinstance(value, _NAMED):
-        return
-    if isinstance(value, Layer):
-        if _better(value.name, value.kind, name):
-            value.name = name
-    elif isinstance(value, Container):
-        if _better(value.name, "", name):
-            value.name = name
-            for index, one in enumerate(flat(value.items.content)):
-                christen(one, f"{name}[{index}]")
-            for key, one in value.table.content.items():
-                christen(one, f"{name}.{key}")
-    elif isinstance(value, Choice):
-        for option in value.options:
-            christen(option, name)
-
-
-def _better(old: str, kind: str, new: str) -> bool:
-    if new.startswith(("self.", "self[")):
-        return not old.startswith(("self.", "self["))
-    return old == kind or old.startswith(("Sequential[", "ModuleList[", "ModuleDict["))
-
-
-def append(run: Run, container: Container, value: Value, name: object = None) -> None:
-    containers.add(run, container, value, name)
-
-
-def extend(run: Run, items: Items, more: Items) -> None:
-    """Add the elements of one list to another."""
-    run.touch(items)
-    items.content = compressed([*items.content, *more.content])
-    items.leaked = items.leaked or more.leaked
-    if items.leaked is not None:
-        for part in flat(more.content):
-            run.escape(part, items.leaked)
-
-
-def unsettle(run: Run, value: Value, why: Unknown) -> None:
-    """The layers of a container may be replaced or removed."""
-    for layer in attributes.layers(value):
-        run.escape(layer, why)
-    if isinstance(value, Container):
-        value.items.leaked = value.items.leaked or why
-
-
-__all__ = ["Call", "Constant", "Fork", "Instance", "Part", "Repeat", "Super", "christen", "invoke"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from normfix import vocabulary
 from normfix.graph import Argument, Layer, Unknown
 from normfix.readers.interpreter.arguments import Arguments, Passed
+from normfix.readers.interpreter.kinds import REPARAMETRIZATIONS
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import Choice, Constant, Dotted, Items, Scope, Value
 
@@ -80,3 +81,20 @@ def plain(value: Value) -> object:
     if isinstance(value, Dotted):
         return Unknown(f"`{value.name}` is not a plain value")
     return Unknown("it is not a plain value")
+
+
+def wrapped(run: Run, name: str, arguments: Arguments) -> Value:
+    """A function that gives back the module it is given."""
+    module = arguments.get(0, "module")
+    if name in REPARAMETRIZATIONS and isinstance(module, Layer):
+        module.wrappers = (*module.wrappers, _along(REPARAMETRIZATIONS[name], arguments))
+    return module if module is not None else Unknown(f"`{name}` is called without a module")
+
+
+def _along(name: str, arguments: Arguments) -> str:
+    """The name of a reparametrization; a weight norm that is not along the first dimension says so."""
+    if name != "weight_norm":
+        return name
+    given = arguments.unread or arguments.get(2, "dim") or Constant(0)
+    dimension = given.value if isinstance(given, Constant) else "?"
+    return name if dimension == 0 else f"{name}(dim={dimension})"

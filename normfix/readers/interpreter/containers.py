@@ -6,10 +6,11 @@ import ast
 from collections.abc import Sequence
 
 from normfix.graph import Call, Unknown
-from normfix.readers.interpreter import attributes, calls, displays, modules
+from normfix.readers.interpreter import christening, displays, modules
 from normfix.readers.interpreter.arguments import Arguments
-from normfix.readers.interpreter.joining import flat, join
-from normfix.readers.interpreter.run import NORMAL, Run
+from normfix.readers.interpreter.forking import NORMAL
+from normfix.readers.interpreter.joining import flat, join, layers
+from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     MODULES,
     Choice,
@@ -52,7 +53,7 @@ def build(run: Run, kind: str, arguments: Arguments, node: ast.AST, scope: Scope
     container = Container(kind, items, table, node, scope)
     adopt(container)
     for index, one in enumerate(flat(items.content)):
-        calls.christen(one, f"{kind}[{index}]")
+        christening.christen(one, f"{kind}[{index}]")
     run.containers.append(container)
     return container
 
@@ -82,7 +83,7 @@ def adopt(container: Container) -> None:
 def add(run: Run, container: Container, value: Value, name: object = None) -> None:
     """Put a layer at the end."""
     run.touch(container.items)
-    calls.christen(value, f"{container.name or container.kind}[{len(container.items.content)}]")
+    christening.christen(value, f"{container.name or container.kind}[{len(container.items.content)}]")
     container.items.content.append(value)
     if name is not None:
         run.touch(container.table)
@@ -96,7 +97,7 @@ def extend(run: Run, container: Container, more: Items) -> None:
     """Put several layers at the end."""
     run.touch(container.items)
     for index, one in enumerate(flat(more.content), len(container.items.content)):
-        calls.christen(one, f"{container.name or container.kind}[{index}]")
+        christening.christen(one, f"{container.name or container.kind}[{index}]")
     container.items.content += more.content
     container.items.leaked = container.items.leaked or more.leaked
     adopt(container)
@@ -108,7 +109,7 @@ def insert(run: Run, container: Container, arguments: Arguments) -> bool:
     if value is None or plain is None or not isinstance(place, Constant) or not isinstance(place.value, int):
         return False
     run.touch(container.items)
-    calls.christen(value, f"{container.name or container.kind}[{place.value}]")
+    christening.christen(value, f"{container.name or container.kind}[{place.value}]")
     container.items.content.insert(place.value, value)
     adopt(container)
     return True
@@ -121,7 +122,7 @@ def run_sequential(run: Run, container: Container, value: Value, node: ast.AST, 
     if items.leaked is not None:
         for part in flat(items.content):
             run.escape(part, items.leaked)
-            for layer in attributes.layers(part):
+            for layer in layers(part):
                 run.escape(layer, items.leaked)
         run.escape(value, Unknown("it is read by a container whose layers are not all known"))
         return run.mystery(items.leaked.reason, [one for one in [run.tensor(value)] if one is not None], node, scope)
@@ -168,3 +169,11 @@ def _rounds(run: Run, repeat: Repeat, value: Value, node: ast.AST, scope: Scope)
 def holds(value: Value) -> bool:
     """Is it a layer or a container, so that a list of it is a list of layers."""
     return isinstance(value, (*MODULES, Instance))
+
+
+def unsettle(run: Run, value: Value, why: Unknown) -> None:
+    """The layers of a container may be replaced or removed."""
+    for layer in layers(value):
+        run.escape(layer, why)
+    if isinstance(value, Container):
+        value.items.leaked = value.items.leaked or why

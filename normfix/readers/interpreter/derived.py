@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from normfix import vocabulary
 from normfix.graph import Call
-from normfix.readers.interpreter import attributes, construction, functions, modules
+from normfix.readers.interpreter import classes, construction, functions, modules
 from normfix.readers.interpreter.arguments import Arguments
 from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.run import Run
@@ -57,12 +57,12 @@ def with_bias(run: Run, kind: str, arguments: Arguments, node: ast.AST, scope: S
 
 def _base(cls: Class) -> str | None:
     """The layer of torch that a class derives from."""
-    return next((one for one in attributes.bases(cls) if constructed(one) in vocabulary.PRODUCERS), None)
+    return next((one for one in classes.bases(cls) if constructed(one) in vocabulary.PRODUCERS), None)
 
 
 def _leaves_bias(run: Run, cls: Class) -> bool:
     """Is the bias used as torch does, and in no other way, wherever the class and its bases in the file name it."""
-    for home in attributes.lineage(cls):
+    for home in classes.lineage(cls):
         if "'bias'" in (text := run.text(home.node, home.scope)) or '"bias"' in text:
             return False
         allowed = set(_handed_on(home.node))

@@ -6,16 +6,11 @@ import ast
 from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Unknown
-from normfix.readers.interpreter import (
-    expressions,
-    iteration,
-    modules,
-    subscripts,
-    targets,
-)
+from normfix.readers.interpreter import expressions, iteration, modules, subscripts, targets
+from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.merging import truth
-from normfix.readers.interpreter.run import NORMAL, Run
+from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     Choice,
     Constant,

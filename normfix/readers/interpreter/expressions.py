@@ -5,26 +5,14 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Unknown
-from normfix.readers.interpreter import (
-    attributes,
-    branches,
-    calls,
-    dispatch,
-    displays,
-    targets,
-)
+from normfix.readers.interpreter import attributes, branches, dispatch, displays, plain_methods, targets
+from normfix.readers.interpreter.escaping import LARGEST, TooLarge
+from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import join
 from normfix.readers.interpreter.merging import truth
-from normfix.readers.interpreter.run import DEEPEST, LARGEST, NORMAL, Run, TooLarge
+from normfix.readers.interpreter.run import DEEPEST, Run
 from normfix.readers.interpreter.scopes import lookup
-from normfix.readers.interpreter.values import (
-    Constant,
-    Function,
-    Instance,
-    Items,
-    Scope,
-    Value,
-)
+from normfix.readers.interpreter.values import Constant, Function, Instance, Items, Scope, Value
 from normfix.script import walk
 
 _NAME, _CONSTANT = ast.Name, ast.Constant
@@ -117,7 +105,7 @@ def yielded(run: Run, node: ast.Yield | ast.YieldFrom | ast.Await, scope: Scope)
     if yields is None:
         run.escape(value, Unknown("it is yielded"))
     elif isinstance(node, ast.YieldFrom):
-        calls.extend(run, yields, displays.iterated(run, value, node, scope))
+        plain_methods.extend(run, yields, displays.iterated(run, value, node, scope))
     else:
         run.touch(yields)
         yields.content.append(value)

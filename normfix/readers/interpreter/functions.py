@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import attributes, calls, containers, expressions, signatures, statements
-from normfix.readers.interpreter.arguments import Arguments, Passed
+from normfix.graph import Unknown
+from normfix.readers.interpreter import christening, classes, containers, expressions, signatures, statements
+from normfix.readers.interpreter.arguments import Arguments
+from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import join
-from normfix.readers.interpreter.run import DEEPEST, NORMAL, Run
-from normfix.readers.interpreter.values import (
-    NONE,
-    Class,
-    Constant,
-    Container,
-    Function,
-    Instance,
-    Items,
-    Scope,
-    Table,
-    Value,
-)
+from normfix.readers.interpreter.run import DEEPEST, Run
+from normfix.readers.interpreter.values import NONE, Class, Container, Function, Instance, Items, Scope, Table, Value
 
 NESTED = 1
 """Objects of the file that are followed into each other."""
@@ -105,7 +95,7 @@ def construct(run: Run, cls: Class, arguments: Arguments, node: ast.AST, scope: 
 
 def prepare(owner: Instance) -> None:
     """A subclass of nn.Sequential, ModuleList or ModuleDict holds children of its own."""
-    for base in attributes.bases(owner.cls):
+    for base in classes.bases(owner.cls):
         head, _, last = base.rpartition(".")
         if head.startswith("torch.nn") and last in ("Sequential", "ModuleList", "ModuleDict"):
             owner.children = Container(last, Items([]), Table({}), owner.cls.node, owner.cls.scope)
@@ -116,7 +106,7 @@ def fill(run: Run, owner: Instance, arguments: Arguments, node: ast.AST, scope: 
     if owner.children is not None:
         made = containers.build(run, owner.children.kind, arguments, node, scope)
         made.handed = True
-        calls.christen(made, "self")
+        christening.christen(made, "self")
         for part in made.items.content:
             run.touch(owner.children.items)
             owner.children.items.content.append(part)
@@ -126,8 +116,8 @@ def fill(run: Run, owner: Instance, arguments: Arguments, node: ast.AST, scope: 
 
 def initialiser(cls: Class) -> Function | None:
     """The constructor of a class, where it is in the file."""
-    for home in attributes.lineage(cls):
-        found = attributes.member(home, "__init__")
+    for home in classes.lineage(cls):
+        found = classes.member(home, "__init__")
         if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return Function(found, home.scope, home)
     return None
@@ -136,11 +126,26 @@ def initialiser(cls: Class) -> Function | None:
 def forward_of(owner: Instance) -> Function | None:
     """The forward of an object of the file; None where it is inherited from elsewhere."""
     for name in ("forward", "__call__"):
-        for home in attributes.lineage(owner.cls):
-            found = attributes.member(home, name)
+        for home in classes.lineage(owner.cls):
+            found = classes.member(home, name)
             if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 return Function(found, home.scope, home)
     return None
 
 
-__all__ = ["Call", "Constant", "Layer", "Passed", "construct", "fill", "forward_of", "run_function"]
+def enter(run: Run, function: Function, owner: Instance, values: dict[str, Value]) -> Scope:
+    """Run a method's body with these values for its parameters."""
+    home = function.home.node.name if function.home is not None else ""
+    scope = Scope(function.scope, function.scope.script, home)
+    scope.function, scope.receiver = function, owner
+    scope.content.update(values)
+    names = [argument.arg for argument in (*function.node.args.posonlyargs, *function.node.args.args)]
+    if names:
+        scope.content[names[0]] = owner
+    run.stack.append(function.node)
+    run.visited.add(function.node)
+    body = function.node.body
+    if isinstance(body, list):
+        statements.execute(run, body, scope)
+    run.stack.pop()
+    return scope

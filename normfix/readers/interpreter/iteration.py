@@ -6,26 +6,11 @@ import ast
 from collections.abc import Callable, Sequence
 
 from normfix.graph import Unknown
-from normfix.readers.interpreter import (
-    branches,
-    displays,
-    expressions,
-    statements,
-    targets,
-)
+from normfix.readers.interpreter import branches, displays, expressions, statements, targets
+from normfix.readers.interpreter.forking import JUMP, NORMAL
 from normfix.readers.interpreter.joining import flat, join
-from normfix.readers.interpreter.run import JUMP, NORMAL, Run
-from normfix.readers.interpreter.values import (
-    Constant,
-    Fork,
-    Instance,
-    Items,
-    Part,
-    Repeat,
-    Scope,
-    Table,
-    Value,
-)
+from normfix.readers.interpreter.run import Run
+from normfix.readers.interpreter.values import Constant, Fork, Instance, Items, Part, Repeat, Scope, Table, Value
 
 UNROLLED = 8
 """A loop over this many known elements or fewer is run for each of them."""

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from normfix.graph import Call, Unknown
-from normfix.readers.interpreter.values import Choice, Constant, Dotted, Fork, Items, Method, Part, Repeat, Table, Value
+from normfix.graph import Call, Layer, Unknown
+from normfix.readers.interpreter.values import (
+    Choice,
+    Constant,
+    Container,
+    Dotted,
+    Fork,
+    Instance,
+    Items,
+    Method,
+    Part,
+    Repeat,
+    Table,
+    Value,
+)
 
 _LONGEST = 200
 """Elements of a list that are kept apart."""
@@ -129,3 +142,21 @@ def children(value: Items | Table | Choice) -> list[Value]:
     if isinstance(value, Items):
         return list(flat(value.content))
     return list(value.content.values()) if isinstance(value, Table) else value.options
+
+
+def layers(value: Value) -> Iterator[Layer]:
+    """Every layer inside a value."""
+    stack, seen = [value], set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Layer):
+            yield one
+        elif isinstance(one, Container):
+            stack += [*flat(one.items.content), *one.table.content.values()]
+        elif isinstance(one, Instance):
+            stack += [*one.content.values(), *(part for part in (one.children, one.itself) if part is not None)]
+        elif isinstance(one, (Items, Table, Choice)):
+            stack += children(one)

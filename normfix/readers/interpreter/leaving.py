@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from normfix import norms
 from normfix.graph import Argument, Layer, Unknown
 from normfix.lazy import pattern
-from normfix.readers.interpreter import attributes
+from normfix.readers.interpreter import classes
 from normfix.readers.interpreter.joining import children, flat
 from normfix.readers.interpreter.kinds import constructed
 from normfix.readers.interpreter.run import Run
@@ -118,7 +118,7 @@ def _is_used(run: Run, owner: Instance, layer: Layer) -> bool:
         return True
     return any(
         node.attr == name and isinstance(node.ctx, ast.Load)
-        for home in attributes.lineage(owner.cls)
+        for home in classes.lineage(owner.cls)
         for method in home.node.body
         if isinstance(method, FUNCTIONS)
         for node in run.attributes(method)

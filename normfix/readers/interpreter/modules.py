@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from normfix.graph import Call, Layer, Unknown
 from normfix.readers.interpreter import attributes, calls, containers, derived, functions
 from normfix.readers.interpreter.arguments import Arguments, Passed
-from normfix.readers.interpreter.joining import children, join, tensors
-from normfix.readers.interpreter.run import NORMAL, Run
+from normfix.readers.interpreter.forking import NORMAL
+from normfix.readers.interpreter.joining import children, join, layers, tensors
+from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
     MISSING,
     Choice,
@@ -135,6 +136,6 @@ def invoke_choice(run: Run, callee: Choice, arguments: Arguments, node: ast.AST,
 def invoke_submodule(run: Run, module: Submodule, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     """A call of a layer that is picked out of all of them."""
     why = Unknown("it is called through a walk over all layers")
-    for layer in attributes.layers(module.owner):
+    for layer in layers(module.owner):
         run.escape(layer, why)
     return mystery(run, why.reason, arguments, node, scope)

@@ -11,7 +11,7 @@ from normfix.readers.interpreter.arguments import Arguments, Passed
 from normfix.readers.interpreter.joining import tensors
 from normfix.readers.interpreter.kinds import PARAMETERS
 from normfix.readers.interpreter.run import Run
-from normfix.readers.interpreter.values import Constant, Items, Scope, Value
+from normfix.readers.interpreter.values import Items, Scope, Value
 
 _FACTORIES = frozenset(
     """zeros ones empty full rand randn randint arange linspace eye tensor as_tensor from_numpy randperm
@@ -69,6 +69,3 @@ def _gathered(positional: list[Passed], star: str) -> tuple[list[Passed], list[s
         return positional, [star[1:]]
     gathered = Items([passed.value for passed in positional], "tuple")
     return [Passed(gathered, None, 0, first.scope)], [star[1:]]
-
-
-__all__ = ["Constant", "apply", "method"]

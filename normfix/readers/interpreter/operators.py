@@ -8,21 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 
 from normfix.graph import Call, Unknown
-from normfix.readers.interpreter import (
-    expressions,
-)
+from normfix.readers.interpreter import expressions
+from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import compressed, join, tensors
 from normfix.readers.interpreter.kinds import OPERATORS
 from normfix.readers.interpreter.merging import is_none, truth
-from normfix.readers.interpreter.run import NORMAL, Run
-from normfix.readers.interpreter.values import (
-    Choice,
-    Constant,
-    Items,
-    Repeat,
-    Scope,
-    Value,
-)
+from normfix.readers.interpreter.run import Run
+from normfix.readers.interpreter.values import Choice, Constant, Items, Repeat, Scope, Value
 
 _ARITHMETIC: dict[type[ast.operator], Callable[..., object]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,

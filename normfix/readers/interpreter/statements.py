@@ -6,24 +6,12 @@ import ast
 from collections.abc import Sequence
 
 from normfix.graph import Call, Unknown
-from normfix.readers.interpreter import (
-    branches,
-    calls,
-    dispatch,
-    expressions,
-    targets,
-)
+from normfix.readers.interpreter import branches, containers, dispatch, expressions, targets
+from normfix.readers.interpreter.forking import JUMP, NORMAL
 from normfix.readers.interpreter.joining import tensors
-from normfix.readers.interpreter.run import DEEPEST, JUMP, NORMAL, Run
+from normfix.readers.interpreter.run import DEEPEST, Run
 from normfix.readers.interpreter.scopes import imported
-from normfix.readers.interpreter.values import (
-    Class,
-    Constant,
-    Dotted,
-    Function,
-    Scope,
-    Value,
-)
+from normfix.readers.interpreter.values import Class, Constant, Dotted, Function, Scope, Value
 from normfix.script import walk
 
 
@@ -114,7 +102,7 @@ def delete(run: Run, statement: ast.Delete, scope: Scope) -> int:
             box.content.pop(name, None)
         elif isinstance(target, ast.Subscript):
             owner = expressions.evaluate(run, target.value, scope)
-            calls.unsettle(run, owner, Unknown("a part of it is deleted"))
+            containers.unsettle(run, owner, Unknown("a part of it is deleted"))
     return NORMAL
 
 

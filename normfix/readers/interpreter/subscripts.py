@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Argument, Call, Unknown
-from normfix.readers.interpreter import (
-    expressions,
-)
+from normfix.readers.interpreter import expressions
 from normfix.readers.interpreter.joining import flat, join, tensors
 from normfix.readers.interpreter.kinds import SEVERAL
 from normfix.readers.interpreter.run import Run

@@ -8,26 +8,18 @@ from collections.abc import Sequence
 from normfix.graph import Argument, Call, Unknown
 from normfix.readers.interpreter import (
     attributes,
-    calls,
+    christening,
     containers,
     displays,
     expressions,
     operators,
+    plain_methods,
     subscripts,
 )
+from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import join, tensors
-from normfix.readers.interpreter.run import NORMAL, Run
-from normfix.readers.interpreter.values import (
-    Choice,
-    Constant,
-    Container,
-    Instance,
-    Items,
-    Repeat,
-    Scope,
-    Table,
-    Value,
-)
+from normfix.readers.interpreter.run import Run
+from normfix.readers.interpreter.values import Choice, Constant, Container, Instance, Items, Repeat, Scope, Table, Value
 
 
 def assign(run: Run, statement: ast.Assign, scope: Scope) -> int:
@@ -66,7 +58,7 @@ def annotated(run: Run, statement: ast.AnnAssign, scope: Scope) -> int:
 def bind(run: Run, target: ast.expr, value: Value, scope: Scope) -> None:
     """Assign a value to a target."""
     if isinstance(target, ast.Name):
-        calls.christen(value, target.id)
+        christening.christen(value, target.id)
         if target.id in scope.outer:
             run.escape(value, Unknown("it is kept in an outer scope"))
         run.assign(scope, target.id, value)
@@ -74,7 +66,7 @@ def bind(run: Run, target: ast.expr, value: Value, scope: Scope) -> None:
         owner = expressions.evaluate(run, target.value, scope)
         attributes.write(run, owner, target.attr, value, scope)
         if not isinstance(owner, Instance):
-            calls.christen(value, run.text(target, scope))
+            christening.christen(value, run.text(target, scope))
     elif isinstance(target, (ast.Tuple, ast.List)):
         _unpack(run, target.elts, value, target, scope)
     elif isinstance(target, ast.Subscript):
@@ -116,7 +108,7 @@ def _store(run: Run, target: ast.Subscript, value: Value, scope: Scope) -> None:
         run.touch(owner)
         owner.content[index.value] = value
     elif isinstance(owner, Container) and _is_new(owner, index):
-        calls.append(run, owner, value, index.value)  # type: ignore[union-attr]  # it is a constant, as just tested
+        containers.add(run, owner, value, index.value)  # type: ignore[union-attr]  # it is a constant, as just tested
     elif isinstance(owner, Items) and (place := _place_in(owner, index)) is not None:
         run.touch(owner)
         owner.content[place] = value
@@ -126,7 +118,7 @@ def _store(run: Run, target: ast.Subscript, value: Value, scope: Scope) -> None:
         if isinstance(owner, (Items, Table)):
             run.escape(owner, why)
         elif not isinstance(owner, Unknown):
-            calls.unsettle(run, owner, why)
+            containers.unsettle(run, owner, why)
 
 
 def _is_new(container: Container, index: Value) -> bool:
@@ -165,7 +157,7 @@ def augmented(run: Run, statement: ast.AugAssign, scope: Scope) -> int:
     old = expressions.evaluate(run, target, scope)
     value = expressions.evaluate(run, statement.value, scope)
     if isinstance(old, Items) and old.kind != "tuple" and isinstance(statement.op, ast.Add):
-        calls.extend(run, old, displays.iterated(run, value, statement.value, scope))
+        plain_methods.extend(run, old, displays.iterated(run, value, statement.value, scope))
         return NORMAL
     if isinstance(old, Container) and isinstance(statement.op, ast.Add):
         containers.extend(run, old, displays.iterated(run, value, statement.value, scope))
