@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Sequence
 
 from normfix.graph import Unknown
-from normfix.readers.interpreter import displays, modules, reflection
+from normfix.readers.interpreter import displays, modules
 from normfix.readers.interpreter.arguments import Arguments
 from normfix.readers.interpreter.joining import flat, join, tensors
 from normfix.readers.interpreter.run import Run
@@ -44,12 +44,10 @@ def invoke(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scop
         return displays.mapped(run, given[0], given[1], node, scope)
     if name == "dict":
         return dict_(run, first, arguments)
-    if name in ("getattr", "setattr"):
-        return reflection.attribute(run, name, arguments, node, scope)
-    if name == "hasattr":
-        return reflection.has(given)
-    if name == "isinstance":
-        return reflection.is_instance(given)
+    if name in ("getattr", "setattr", "hasattr", "isinstance"):
+        from normfix.readers.interpreter import reflection
+
+        return reflection.invoke(run, name, arguments, node, scope)
     if name == "len" and isinstance(first, Constant) and isinstance(first.value, str):
         return Constant(len(first.value))
     if name == "len" and isinstance(items := first.items if isinstance(first, Container) else first, Items):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from normfix.graph import Call, Unknown
 from normfix.readers.interpreter import expressions, iteration, modules, subscripts, targets
 from normfix.readers.interpreter.forking import NORMAL
-from normfix.readers.interpreter.joining import join
+from normfix.readers.interpreter.joining import compressed, flat, join
 from normfix.readers.interpreter.merging import truth
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
@@ -165,3 +165,13 @@ def _generate(run: Run, generators: list[ast.comprehension], inner: Scope, add: 
         return iteration.each(run, items, body, lambda name: False)
 
     level(0)
+
+
+def extend(run: Run, items: Items, more: Items) -> None:
+    """Add the elements of one list to another."""
+    run.touch(items)
+    items.content = compressed([*items.content, *more.content])
+    items.leaked = items.leaked or more.leaked
+    if items.leaked is not None:
+        for part in flat(more.content):
+            run.escape(part, items.leaked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Unknown
-from normfix.readers.interpreter import attributes, branches, dispatch, displays, plain_methods, targets
+from normfix.readers.interpreter import attributes, branches, dispatch, displays, targets
 from normfix.readers.interpreter.escaping import LARGEST, TooLarge
 from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import join
@@ -105,7 +105,7 @@ def yielded(run: Run, node: ast.Yield | ast.YieldFrom | ast.Await, scope: Scope)
     if yields is None:
         run.escape(value, Unknown("it is yielded"))
     elif isinstance(node, ast.YieldFrom):
-        plain_methods.extend(run, yields, displays.iterated(run, value, node, scope))
+        displays.extend(run, yields, displays.iterated(run, value, node, scope))
     else:
         run.touch(yields)
         yields.content.append(value)

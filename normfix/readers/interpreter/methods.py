@@ -5,17 +5,7 @@ from __future__ import annotations
 import ast
 
 from normfix.graph import Call, Layer, Unknown
-from normfix.readers.interpreter import (
-    attributes,
-    classes,
-    container_methods,
-    containers,
-    derived,
-    functions,
-    modules,
-    operations,
-    plain_methods,
-)
+from normfix.readers.interpreter import attributes, classes, containers, derived, functions, modules, operations
 from normfix.readers.interpreter.arguments import Arguments
 from normfix.readers.interpreter.joining import layers, tensors
 from normfix.readers.interpreter.kinds import CONVENIENT, QUESTIONS, is_module_base
@@ -49,11 +39,13 @@ def invoke(run: Run, method: Method, arguments: Arguments, node: ast.AST, scope:
     receiver, name = method.receiver, method.name
     if isinstance(receiver, Call):
         return _of_tensor(run, receiver, name, arguments, node, scope)
-    if isinstance(receiver, Items):
-        return plain_methods.of_list(run, receiver, name, arguments, node, scope)
-    if isinstance(receiver, Table):
-        return plain_methods.of_dict(run, receiver, name, arguments, node, scope)
+    if isinstance(receiver, (Items, Table, Constant)):
+        from normfix.readers.interpreter import plain_methods
+
+        return plain_methods.invoke(run, receiver, name, arguments, node, scope)
     if isinstance(receiver, Container):
+        from normfix.readers.interpreter import container_methods
+
         return container_methods.invoke(run, receiver, name, arguments, node, scope)
     if isinstance(receiver, Super):
         return _of_super(run, receiver, name, arguments, node, scope)
@@ -67,8 +59,6 @@ def invoke(run: Run, method: Method, arguments: Arguments, node: ast.AST, scope:
         for value in arguments.values():
             run.escape(value, Unknown(f"it is passed to `{name}`"))
         return Unknown("it is the result of a method that is not followed")
-    if isinstance(receiver, Constant):
-        return plain_methods.of_constant(receiver, name, arguments)
     return modules.mystery(run, f"the method `{name}` is not followed", arguments, node, scope)
 
 
@@ -110,6 +100,8 @@ def _of_instance(run: Run, owner: Instance, name: str, arguments: Arguments, nod
             store_anywhere(run, owner, value)
         return NONE
     if owner.children is not None and name in ("append", "extend", "items", "keys", "values", "insert", "pop"):
+        from normfix.readers.interpreter import container_methods
+
         return container_methods.invoke(run, owner.children, name, arguments, node, scope)
     if name in ("modules", "children", "named_modules", "named_children"):
         if name == "children" and owner.children is not None:

@@ -7,13 +7,23 @@ import ast
 from normfix.graph import Unknown
 from normfix.readers.interpreter import displays, modules, operators, subscripts
 from normfix.readers.interpreter.arguments import Arguments
-from normfix.readers.interpreter.joining import compressed, flat, join, options
+from normfix.readers.interpreter.joining import flat, join, options
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import MISSING, NONE, Constant, Items, Repeat, Scope, Table, Value
 
 
-def of_constant(receiver: Constant, name: str, arguments: Arguments) -> Value:
-    """The result of a method of a text, or of another plain value."""
+def invoke(
+    run: Run, receiver: Items | Table | Constant, name: str, arguments: Arguments, node: ast.AST, scope: Scope
+) -> Value:
+    """The result of a method of a list, a dict, a text, or another plain value."""
+    if isinstance(receiver, Items):
+        return _of_list(run, receiver, name, arguments, node, scope)
+    if isinstance(receiver, Table):
+        return of_dict(run, receiver, name, arguments, node, scope)
+    return _of_constant(receiver, name, arguments)
+
+
+def _of_constant(receiver: Constant, name: str, arguments: Arguments) -> Value:
     given = [one.value for one in arguments.values() if isinstance(one, Constant)]
     if isinstance(receiver.value, str) and len(receiver.value) < 200:
         if name in ("lower", "upper", "strip", "title", "capitalize") and not given:
@@ -23,8 +33,7 @@ def of_constant(receiver: Constant, name: str, arguments: Arguments) -> Value:
     return Unknown("it is a computed value")
 
 
-def of_list(run: Run, items: Items, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
-    """The result of a method of a list."""
+def _of_list(run: Run, items: Items, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     first = arguments.get(0, "object")
     if name in ("append", "add") and first is not None:
         run.touch(items)
@@ -33,7 +42,7 @@ def of_list(run: Run, items: Items, name: str, arguments: Arguments, node: ast.A
             run.escape(first, items.leaked)
         return NONE
     if name == "extend" and first is not None:
-        extend(run, items, displays.iterated(run, first, node, scope))
+        displays.extend(run, items, displays.iterated(run, first, node, scope))
         return NONE
     plain = items.plain()
     if name == "insert" and plain is not None:
@@ -117,13 +126,3 @@ def _listed(values: list[Value], table: Table) -> Items:
         items.content.append(Repeat([table.leaked]))
         items.leaked = table.leaked
     return items
-
-
-def extend(run: Run, items: Items, more: Items) -> None:
-    """Add the elements of one list to another."""
-    run.touch(items)
-    items.content = compressed([*items.content, *more.content])
-    items.leaked = items.leaked or more.leaked
-    if items.leaked is not None:
-        for part in flat(more.content):
-            run.escape(part, items.leaked)

@@ -25,7 +25,15 @@ from normfix.readers.interpreter.values import (
 )
 
 
-def attribute(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+def invoke(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
+    """The result of calling one of these functions."""
+    given = [passed.value for passed in arguments.positional]
+    if name == "hasattr":
+        return _has(given)
+    return _is_instance(given) if name == "isinstance" else _attribute(run, name, arguments, node, scope)
+
+
+def _attribute(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: Scope) -> Value:
     owner, key = arguments.get(0, "object"), arguments.get(1, "name")
     value = arguments.get(2, "value")
     if owner is None or key is None:
@@ -50,7 +58,7 @@ def attribute(run: Run, name: str, arguments: Arguments, node: ast.AST, scope: S
     return Unknown("it is an attribute by a computed name")
 
 
-def has(given: list[Value]) -> Value:
+def _has(given: list[Value]) -> Value:
     if len(given) == 2 and isinstance(given[0], Instance) and isinstance(given[1], Constant):
         value = given[0].content.get(str(given[1].value), MISSING)
         if value is not MISSING and MISSING not in options(value):
@@ -58,7 +66,7 @@ def has(given: list[Value]) -> Value:
     return Unknown("it is not known whether the attribute is there")
 
 
-def is_instance(given: list[Value]) -> Value:
+def _is_instance(given: list[Value]) -> Value:
     if len(given) == 2 and isinstance(given[0], Layer) and isinstance(given[1], Dotted):
         kind = constructed(given[1].name)
         if kind is not None and kind == given[0].kind:

@@ -13,7 +13,6 @@ from normfix.readers.interpreter import (
     displays,
     expressions,
     operators,
-    plain_methods,
     subscripts,
 )
 from normfix.readers.interpreter.forking import NORMAL
@@ -157,7 +156,7 @@ def augmented(run: Run, statement: ast.AugAssign, scope: Scope) -> int:
     old = expressions.evaluate(run, target, scope)
     value = expressions.evaluate(run, statement.value, scope)
     if isinstance(old, Items) and old.kind != "tuple" and isinstance(statement.op, ast.Add):
-        plain_methods.extend(run, old, displays.iterated(run, value, statement.value, scope))
+        displays.extend(run, old, displays.iterated(run, value, statement.value, scope))
         return NORMAL
     if isinstance(old, Container) and isinstance(statement.op, ast.Add):
         containers.extend(run, old, displays.iterated(run, value, statement.value, scope))
