@@ -22,8 +22,8 @@ EXPORTERS = {
 """Calls that write down what a model does in the mode that it is in, and the name of their first parameter."""
 EXPORTING = (
     "torch",
-    called(*{name.rpartition(".")[2]: None for name in EXPORTERS}),
     "onnx|jit|torch.export|import export",
+    called(*{name.rpartition(".")[2]: None for name in EXPORTERS}),
 )
 """What stands in every file that holds one."""
 
