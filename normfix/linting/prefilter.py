@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from normfix import engine
 from normfix.lazy import pattern
 from normfix.readers.naming import matters_beside, may_matter_beside, names_norm, says_norm
-from normfix.readers.plain_norms import only_plain_norms
 from normfix.readers.siblings import Siblings, imported
 
 TYPE_CHECKING = False
@@ -32,11 +31,19 @@ def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> b
         return False
     if plan.named:
         return True  # It is parsed in any case.
-    if names_norm(text) and (plan.undecided or not only_plain_norms(text)):
+    if names_norm(text) and (plan.undecided or not _has_plain_norms(text)):
         return True
     if siblings is not None and says_norm(text) and _imports_norm(text, path, siblings):
         return True
     return any(check.may_find(text, plan.options) for check in _by_cost() if check.rule.code in plan.codes)
+
+
+def _has_plain_norms(text: str) -> bool:
+    if "LayerNorm" not in text:
+        return False
+    from normfix.readers.plain_norms import only_plain_norms
+
+    return only_plain_norms(text)
 
 
 @lru_cache(maxsize=1)

@@ -39,13 +39,18 @@ def names_norm(text: str) -> bool:
             told = told or without_probes(text)
             if told is text or any(True for _ in places_of(stem, told)):
                 return True
-    return "Norm" in text and _PART.search(text) is not None
+    return puts_name_together(text)
 
 
 def names_layer_norms_only(text: str) -> bool:
     """Are the norms that this code names all of the class LayerNorm."""
     others = (stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text and stem != "LayerNorm")
-    return not any(True for stem in others for _ in places_of(stem, text)) and _PART.search(text) is None
+    return not any(True for stem in others for _ in places_of(stem, text)) and not puts_name_together(text)
+
+
+def puts_name_together(text: str) -> bool:
+    """Is there a part of the name of a norm in this code."""
+    return "Norm" in text and _PART.search(text) is not None
 
 
 def places_of(stem: str, text: str) -> Iterator[int]:
@@ -82,7 +87,7 @@ def says_norm(text: str) -> bool:
 
 def depends_on_other_uses(text: str) -> bool:
     """May a norm named here be judged by other uses of the same code: it cancels a bias, or has twins that differ."""
-    return _names_any((*_CANCELLING, "RMSNorm"), text) or ("Norm" in text and _PART.search(text) is not None)
+    return _names_any((*_CANCELLING, "RMSNorm"), text) or puts_name_together(text)
 
 
 def names_producer(text: str) -> bool:

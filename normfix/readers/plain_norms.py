@@ -1,72 +1,148 @@
-"""Sources of whose norms no rule has anything to say, told from their text: most models of language.
+"""Classes of whose norms no rule has anything to say, told from their text: most of those in models of language.
 
-All of their norms are layer norms whose width and eps a configuration gives, that are used, and behind no convolution.
-`interpreter/leaving.py` tells the same of classes that were read.
+All of their norms are layer norms that are used, whose eps is a usual one, whose width nobody can know, and beside
+which no layer makes a width that is written like theirs and yet differs. What else a rule says of a layer norm needs a
+width that is known. `interpreter/leaving.py` tells the same of classes that were read.
 """
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 from normfix import norms
 from normfix.lazy import pattern
-from normfix.readers.naming import names_layer_norms_only, places_of, without_probes
-
-_GIVEN = r"(?:self\.)?config\.[\w.]+"
-_EPS = rf"eps=(?:{_GIVEN}|(\d+(?:\.\d*)?(?:e-?\d+)?))"
-_PLAIN = pattern(
-    rf"[ \t]+self\.(\w+) = (?:torch\.)?(?:nn\.)?LayerNorm\(\s*({_GIVEN}|(?:self\.)?[a-z]\w*)"
-    rf"(?:,\s*(?:{_EPS}|(?:bias|elementwise_affine)=(?:{_GIVEN}|True|False)))*,?\s*\)[ \t]*[\r\n#]"
+from normfix.readers.bare_code import Part, arguments, bare, parts
+from normfix.readers.clashing import clashes, hands_on_makers
+from normfix.readers.naming import (
+    names_layer_norms_only,
+    names_norm,
+    places_of,
+    puts_name_together,
+    without_probes,
 )
-_IMPORTED = pattern(r"from torch\.nn import [\w, ]+[\r\n]")
-_MATTERING = (
-    "onv1d",
-    "onv2d",
-    "onv3d",
-    "onvTranspose",
-    "spectral_norm",
-    "weight_norm",
-    ".eps =",
-    "setattr(",
-    "Config(",
-)
-"""What may feed a layer norm so that a rule has something to say, give it another eps, or make a width known."""
+from normfix.readers.unknown_widths import Unknowns
 
-_SUMS = pattern(r"(?:Linear|Embedding)\((?:[^()]|\([^()]*\))*?[-+*/]")
-"""A width that is written as a sum or a product: it may surely differ from that of a norm behind it."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+_IMPORT = pattern(r"import[ \t]+(\([^()]*\)|[^\n]*)")
+_RENAMED = pattern(
+    r"\b(\w*(?:Norm|_norm|LRN)\w*|Linear|Embedding|(?:Lazy)?Conv(?:Transpose)?[123]d)?[ \t]+as[ \t]+(\w+)"
+)
+_KEPT = pattern(r"[ \t]+self\.(\w+)(?:[ \t]*:[^=\n]*)?(?:[ \t]*=|\.append\()")
+_AROUND = pattern(r"\(?\s*(?:(?:torch\.)?nn\.)?(?:(?:ModuleList|Sequential)\(\s*\[?\s*(?:(?:torch\.)?nn\.)?)?")
+"""What may stand between the name of an attribute and its layer norm, or the first of them."""
+_HEAD = pattern(r"class\b[^:]*|[ \t]*(?:async[ \t]+)?def\b[^={}]*[|:\[][ \t]*[\w.]*")
+"""What stands before a base, and before an annotation."""
+_NESTED = pattern(r"\n[ \t]+class[ \t]")
+_OPTION = pattern(r"(?:bias|elementwise_affine|device|dtype)[ \t]*=")
+_NUMBER = pattern(r"\d+(?:\.\d*)?(?:[eE]-?\d+)?")
+_LOOKED_UP = pattern(r"getattr\(\s*(\w+)")
+_HANDED_ON = pattern(r"nn(?<!\wnn)(?<!from torch\.nn)(?:\.functional)?[ \t]*[\r\n,)]")
+"""A module in whose place other names may stand, or that other code looks into."""
+_MODULES = ("torch", "nn", "F", "functional")
 
 
 def only_plain_norms(text: str) -> bool:
-    """Are the norms that this source names all of them layer norms that no rule can find fault with."""
-    if any(word in text for word in _MATTERING) or _SUMS.search(text):
-        return False
-    told = without_probes(text)
-    return names_layer_norms_only(told) and all(_is_plain(told, place) for place in places_of("LayerNorm", told))
+    """Are all norms that this source names in classes of whose norms no rule has anything to say."""
+    return not _judged(text)[1]
 
 
-def _is_plain(text: str, place: int) -> bool:
-    """Is it imported here, or kept under a name that is read, its width and eps given by a configuration."""
-    line = text.rfind("\n", 0, place) + 1
-    if text.startswith("self.", place - len("self.")) or _IMPORTED.match(text, line):
+def plain_classes(text: str) -> frozenset[str]:
+    """The names of the classes at the top level of this source of whose norms no rule has anything to say."""
+    return _judged(text)[0]
+
+
+@lru_cache(maxsize=1)
+def _judged(text: str) -> tuple[frozenset[str], bool]:
+    """Those classes, and whether there are norms elsewhere. Asked before a file is parsed, and after."""
+    if "LayerNorm" not in text or puts_name_together(text) or "spectral_norm" in text:
+        return frozenset(), True
+    pieces = _IMPORT.split(bare(text))
+    code = without_probes("".join(pieces[::2]))
+    if _looks_up(code, "\n".join(pieces[1::2])) or hands_on_makers(code):
+        return frozenset(), True
+    found = parts(code)
+    names = [one.name for one in found if one.name]
+    if len(set(names)) < len(names):
+        return frozenset(), True
+    naming, unknowns = [one for one in found if names_norm(code[one.start : one.end])], Unknowns(code, found)
+    plain = frozenset(one.name for one in naming if _is_plain(one, code, unknowns))
+    return plain, len(plain) < len(naming)
+
+
+def _looks_up(code: str, imports: str) -> bool:
+    """Does a layer, or what looks for one by its name, go by another name than its own."""
+    renamed = _RENAMED.findall(imports) if " as" in imports or "\tas" in imports else []
+    if any(kind for kind, _ in renamed):
         return True
-    found = _PLAIN.match(text, line)
-    if found is None or not norms.HALF_EPS <= float(found[3] or norms.HALF_EPS) <= norms.UNUSUAL_EPS:
+    modules = {*_MODULES, *(name for _, name in renamed)}
+    if "getattr(" in code and not modules.isdisjoint(_LOOKED_UP.findall(code)):
+        return True
+    return _HANDED_ON.search(code) is not None
+
+
+def _is_plain(part: Part, code: str, unknowns: Unknowns) -> bool:
+    own = code[part.start : part.end]
+    if not part.is_class or _NESTED.search(own) or not names_layer_norms_only(own):
         return False
-    start, end = max(text.rfind("\nclass ", 0, place), 0), text.find("\nclass ", place)
-    owner = text[start : end if end >= 0 else len(text)]
-    within = owner if found[2].startswith("self.") else text[text.rfind(" def ", start, place) : place]
-    return _is_read(owner, found[1]) and ("config." in found[2] or _is_given(within, found[2]))
+    widths: list[str] = []
+    for place in places_of("LayerNorm", own):
+        line = own.rfind("\n", 0, place) + 1
+        if own.startswith("self.", place - len("self.")) or _is_told(own, line, place):
+            continue
+        width = _plain_width(code, part.start + place, unknowns)
+        if width is None or not _is_kept(own, place):
+            return False
+        widths.append(width)
+    return not widths or not clashes(own, widths)
 
 
-def _is_read(owner: str, name: str) -> bool:
-    """Does code of a class call this attribute."""
-    place = owner.find(f"self.{name}(")
-    while place >= 0:
-        if "#" not in owner[owner.rfind("\n", 0, place) + 1 : place]:
-            return True
-        place = owner.find(f"self.{name}(", place + 1)
-    return False
+def _is_told(code: str, line: int, place: int) -> bool:
+    """Is this no more than a base or an annotation, of which no layer is made."""
+    return _HEAD.fullmatch(code, line, place) is not None and not code.startswith("(", place + len("LayerNorm"))
 
 
-def _is_given(code: str, width: str) -> bool:
-    """Does a configuration give this name, wherever the code sets it."""
-    values = [part.lstrip() for part in code.split(f" {width} = ")[1:]]
-    return bool(values) and all(one.startswith(("config.", "self.config.")) for one in values)
+def _plain_width(code: str, place: int, unknowns: Unknowns) -> str | None:
+    """How the width of a layer norm is written, where neither that nor its other arguments matter to a rule."""
+    opening = place + len("LayerNorm")
+    given = arguments(code, opening)[0] if code.startswith("(", opening) else [""]
+    if len(given) > 1 and not given[-1] and "=" in given[-2]:
+        given.pop()
+    width, *others = [one.removeprefix("normalized_shape=") for one in given]
+    plain = unknowns.holds(width, place) and not width.startswith(("(", "["))
+    return width if plain and all(_is_plain_option(one, width, place, unknowns) for one in others) else None
+
+
+def _is_plain_option(text: str, width: str, place: int, unknowns: Unknowns) -> bool:
+    if _OPTION.match(text):
+        return "half" not in text and "float16" not in text
+    name, equals, value = text.rpartition("=")
+    if name.strip() not in ("", "eps"):
+        return False
+    value = value.strip()
+    if _NUMBER.fullmatch(value):
+        return 0 < float(value) <= norms.UNUSUAL_EPS
+    told = not equals and ("".join(value.split()) == "".join(width.split()) or "momentum" in value.lower())
+    return not told and unknowns.holds(value, place)
+
+
+def _is_kept(code: str, place: int) -> bool:
+    """Is it kept under a name that code of the class reads: alone, or with others in a container."""
+    start = code.rfind("\n", 0, place) + 1
+    kept = _KEPT.match(code, start)
+    while kept is None and start and code[:start].rstrip().endswith(("(", "[")):
+        start = code.rfind("\n", 0, start - 1) + 1
+        kept = _KEPT.match(code, start)
+    if kept is None or not _AROUND.fullmatch(code, kept.end(), place):
+        return False
+    return _read(kept[1]).search(code) is not None
+
+
+@cache
+def _read(name: str) -> re.Pattern[str]:
+    """Code that reads an attribute, other than to fill the list that it is."""
+    import re
+
+    return re.compile(rf"self\.{name}(?!\w)(?:[(\[]|\.(?!append|extend|insert))")

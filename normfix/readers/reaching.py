@@ -27,8 +27,9 @@ _LIBRARIES = ("torch", "timm", "torchvision")
 class Reach:
     """What the definitions of one file use of each other, told by the words in them."""
 
-    def __init__(self, script: Script, definitions: Iterable[Definition]) -> None:
-        self._script = script
+    def __init__(self, script: Script, definitions: Iterable[Definition], plain: Collection[str] = ()) -> None:
+        """Of what stands in the `plain` classes at the top level, none counts as a norm."""
+        self._script, self._plain = script, plain
         lines = script.lines
         values = [one for one in script.tree.body if isinstance(one, (ast.Assign, ast.AnnAssign))]
         nodes: list[Named] = [*definitions, *values]
@@ -146,10 +147,13 @@ class Reach:
         """
         key = (node, entered)
         if key not in self._own:
-            if entered and not self.names(node):
+            if (entered and not self.names(node)) or self._is_plain(node):
                 return False
             self._own[key] = self.says_norm(self.entered(node) if entered else self.code[node])
         return self._own[key]
+
+    def _is_plain(self, node: Named) -> bool:
+        return isinstance(node, ast.ClassDef) and node.name in self._plain and not node.col_offset
 
     def says_norm(self, code: str) -> bool:
         """Does this code name a norm, under its own name or the one that it is imported under."""

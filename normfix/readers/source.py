@@ -32,7 +32,7 @@ def graphs(script: Script, whole: bool = True) -> list[LayerGraph]:
     from normfix.readers.interpreter.memo import Memo
 
     memo = Memo()
-    reach = Reach(script, definitions(script))
+    reach = Reach(script, definitions(script), () if whole else _plain(script.text))
     relevant = _relevant(script, reach)
     memo.read.update(relevant)
     memo.naming.update(node for node, naming in relevant.items() if naming)
@@ -48,6 +48,15 @@ def graphs(script: Script, whole: bool = True) -> list[LayerGraph]:
     graphs = [*found.values(), *_at_top_level(script, reach, memo)]
     graphs += _prepared(script, memo, graphs)
     return [graph for graph in graphs if not _is_empty(graph)]
+
+
+def _plain(text: str) -> Collection[str]:
+    """The classes of whose norms no rule has anything to say."""
+    if "LayerNorm" not in text:
+        return ()
+    from normfix.readers.plain_norms import plain_classes
+
+    return plain_classes(text)
 
 
 def _read(node: Definition, script: Script, memo: Memo) -> LayerGraph:

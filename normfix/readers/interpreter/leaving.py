@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from normfix import norms
 from normfix.graph import Argument, Layer, Unknown
-from normfix.lazy import pattern
+from normfix.readers.clashing import may_clash
 from normfix.readers.interpreter import classes
 from normfix.readers.interpreter.joining import children, flat
 from normfix.readers.interpreter.kinds import constructed
@@ -34,7 +34,6 @@ _KNOWN = FOREIGN | {"builtins", "math"}
 """Packages of which is known what makes a norm."""
 _MADE = ("out_channels", "out_features", "embedding_dim", "hidden_size")
 """What the width is called that a layer makes."""
-_NAME = pattern(r"[A-Za-z_][\w.]*")
 _CONVOLUTIONS = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS
 
 
@@ -73,18 +72,7 @@ def _may_matter_before(layer: Layer, found: Sequence[Layer]) -> bool:
     if "spectral_norm" in layer.wrappers or made is None:
         return "spectral_norm" in layer.wrappers
     widths = [width.text for norm in found if (width := _width(norm)) is not None]
-    if layer.kind in _CONVOLUTIONS:
-        return _written(made.text) in map(_written, widths)
-    # `2 * width` is told apart from `width`, not from `size`.
-    return any(_names(made.text) == _names(one) and _written(made.text) != _written(one) for one in widths)
-
-
-def _written(text: str) -> str:
-    return "".join(text.split())
-
-
-def _names(text: str) -> set[str]:
-    return set(_NAME.findall(text))
+    return may_clash(made.text, widths, convolves=layer.kind in _CONVOLUTIONS)
 
 
 def _keeps_classes(owner: Instance) -> bool:
