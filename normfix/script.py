@@ -45,7 +45,7 @@ class _Fields(dict[type[ast.AST], tuple[str, ...]]):
 
 
 FIELDS = _Fields()
-_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
+BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
 """Fields that hold statements, in the order of the source."""
 _SIMPLE = frozenset(
     {ast.Assign, ast.Expr, ast.Return, ast.AugAssign, ast.AnnAssign, ast.Raise, ast.Import, ast.ImportFrom, ast.Pass}
@@ -110,7 +110,7 @@ def outline(tree: ast.Module) -> tuple[Nodes, Parents]:
             continue
         content = node.__dict__
         first = len(stack)
-        for name in _BLOCKS:
+        for name in BLOCKS:
             for item in content.get(name, ()):
                 parents[item] = node
                 stack.append(item)
@@ -187,15 +187,20 @@ class Script:
         return index(self.tree)
 
     @property
+    def is_indexed(self) -> bool:
+        """Was the whole tree walked over already, so that further questions cost nothing."""
+        return "_index" in vars(self)
+
+    @property
     def parents(self) -> Parents:
         """What each node stands in. The first question costs a walk over the whole tree."""
         return self._index[1]
 
     def around_of(self, node: ast.AST) -> Parents:
         """A table of what this node, and each that it stands in, stands in: no larger than it has to be."""
-        if node in self.around:
+        if node in self.around or node is self.tree:
             return self.around
-        if node not in self._near and "_index" not in vars(self):
+        if node not in self._near and not self.is_indexed:
             statement = self._top_level(node)
             if statement is not None and statement not in self._near:
                 self._near |= index(statement)[1] | {statement: self.tree}

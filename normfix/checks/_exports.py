@@ -8,6 +8,7 @@ from normfix.graph import Undecided
 from normfix.records import dataclass
 from normfix.script import Script, walk
 from normfix.usage.flow import aliases, callee
+from normfix.usage.lines import calls_with
 from normfix.usage.networks import Contents, contents, is_library_network
 from normfix.usage.steps import WRAPPERS, Scope, calls_of, dotted, scope_of, scopes, subject, switch, unwrapped
 
@@ -88,10 +89,10 @@ def keeper(script: Script, scope: Scope, name: str) -> Scope:
     if len(homes) != 1 or any(script.resolve(one) != "object" for one in owner.bases):
         raise Undecided(f"who sets the mode of `{name}` is not known")
     named_once = script.text.count(owner.name) == 1
-    if named_once or not any(dotted(call.func) == owner.name for call in script.of_type(ast.Call)):
+    if named_once or not any(dotted(call.func) == owner.name for call in calls_with(script, owner.name)):
         raise Undecided(f"`{owner.name}` is used by files that are not seen")
     last = name.rpartition(".")[2]
-    changes = [change for call in script.of_type(ast.Call) if (change := switch(call)) is not None]
+    changes = [change for call in calls_with(script, "eval", "train") if (change := switch(call)) is not None]
     if any(change.subject.rpartition(".")[2] in ("", last) for change in changes):
         raise Undecided(f"the mode of `{name}` is switched elsewhere in this file")
     return homes[0]

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
-from normfix.checks._lines import lines_where, of_node
 from normfix.checks._spelled import run_in
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Function, Script, walk
+from normfix.usage.lines import lines_where, of_node
 from normfix.usage.steps import Scope, functions, scopes
 
 MAKERS = frozenset(f"torch.{name}" for name in "zeros ones rand randn empty full randint".split())

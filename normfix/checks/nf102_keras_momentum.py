@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from normfix import norms
 from normfix.checks._defaults import default_of
 from normfix.checks._modes import frozen
-from normfix.engine import Facts, Rule, on_layer, on_node
+from normfix.engine import Facts, Rule, on_layer, on_node, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Layer, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.networks import BATCH_NORMS, argument, layer_kind
+from normfix.usage.networks import BATCH_NORMS, argument, calls_with_batch_norm, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF102", "keras-momentum", Severity.WARNING, readers={"source", "model", "onnx"})
@@ -51,13 +51,17 @@ def keras_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
     )
 
 
-@on_node(RULE, ast.Call, words=("BatchNorm", "mom|decay", DEFAULT))
-def keras_default(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE, words=("BatchNorm", "mom|decay", DEFAULT))
+def keras_default(script: Script, facts: Facts) -> Iterator[Problem]:
     """A batch norm that is handed a parameter whose default is such a momentum: what it has where nobody passes one."""
-    script = facts.script
-    kind = layer_kind(script, node) if script is not None else ""
+    for node in calls_with_batch_norm(script):
+        yield from _by_default(script, node)
+
+
+def _by_default(script: Script, node: ast.Call) -> Iterator[Problem]:
+    kind = layer_kind(script, node)
     given = argument(node, kind, "momentum") if kind in BATCH_NORMS else None
-    if script is None or not isinstance(given, ast.Name | ast.Attribute) or _is_held(script, node, kind):
+    if not isinstance(given, ast.Name | ast.Attribute) or _is_held(script, node, kind):
         return
     found = default_of(script, given)
     share = _share(getattr(found[1], "value", None)) if found is not None else None

@@ -4,12 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from normfix import norms
-from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_node
+from normfix.engine import LIVE, SOURCE, Facts, Rule, on_layer, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.networks import BATCH_NORMS, argument, is_unit_test, layer_kind
+from normfix.usage.networks import BATCH_NORMS, argument, calls_with_batch_norm, is_unit_test, layer_kind
 
 RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE | {"onnx"})
 HELP = "Leave `track_running_stats` at True, or use a norm without running statistics, such as group norm"
@@ -23,13 +23,17 @@ GIVEN = pattern(r"track_running_stats\s*=\s*False\b|,[^,=()]+,\s*False\b")
 """By name, or by position behind another argument."""
 
 
-@on_node(RULE, ast.Call, words=("BatchNorm", GIVEN))
-def untracked_statistics(node: ast.Call, facts: Facts) -> Iterator[Problem]:
+@on_script(RULE, words=("BatchNorm", GIVEN))
+def untracked_statistics(script: Script, facts: Facts) -> Iterator[Problem]:
     """A batch norm that is constructed with `track_running_stats=False`."""
-    script = facts.script
-    built = _prepared(script, node) if script is not None else node
-    kind = layer_kind(script, built) if script is not None else ""
-    if script is None or kind not in BATCH_NORMS:
+    for node in calls_with_batch_norm(script):
+        yield from _judged(script, node, facts)
+
+
+def _judged(script: Script, node: ast.Call, facts: Facts) -> Iterator[Problem]:
+    built = _prepared(script, node)
+    kind = layer_kind(script, built)
+    if kind not in BATCH_NORMS:
         return
     value = argument(built, kind, "track_running_stats")
     if not isinstance(value, ast.Constant) or value.value is not False or is_unit_test(script):

@@ -12,6 +12,7 @@ from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.flow import aliases, callers, passed
+from normfix.usage.lines import calls_with
 from normfix.usage.networks import is_module_class, is_unit_test
 from normfix.usage.parts import holding
 from normfix.usage.steps import Scope, dotted, scope_of, scopes, subject, switch
@@ -101,7 +102,7 @@ def _comes_to(script: Script, node: ast.AST, scope: Scope, caller: ast.Call) -> 
 def _switched(script: Script, value: bool) -> Iterator[tuple[ast.stmt | ast.expr, str]]:
     """Each place where all parameters of a network get this `requires_grad`, with the name of the network."""
     switches = THAWS if value else FREEZES
-    for call in script.of_type(ast.Call) if switches.search(script.text) else ():
+    for call in calls_with(script, "requires_grad_") if switches.search(script.text) else ():
         if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":
             given = [*call.args, *(one.value for one in call.keywords)]
             chosen = getattr(given[0], "value", None) if given else True
@@ -229,7 +230,7 @@ def _stays_in_training_mode(script: Script, scope: Scope, name: str) -> bool:
     owner = script.class_of(scope.node)
     if owner is not None and any(isinstance(one, ast.FunctionDef) and one.name == "train" for one in owner.body):
         return False
-    changes = [one for call in script.of_type(ast.Call) if (one := switch(call)) is not None]
+    changes = [one for call in calls_with(script, "eval", "train") if (one := switch(call)) is not None]
     evals = {one.subject for one in changes if one.training is not True}
     trains = {one.subject for one in changes if one.training is not False}
     if any(one != name and one not in trains for one in evals):
@@ -244,7 +245,7 @@ def _stays_in_training_mode(script: Script, scope: Scope, name: str) -> bool:
 def _trains(script: Script) -> bool:
     return any(
         isinstance(call.func, ast.Attribute) and call.func.attr in ("backward", "fit")
-        for call in script.of_type(ast.Call)
+        for call in calls_with(script, "backward", "fit")
     )
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from normfix import norms, vocabulary
-from normfix.checks._lines import lines_where, lines_with, of_node
 from normfix.checks._spelled import may_define_module, run_in
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Function, Script, walk
+from normfix.usage.lines import lines_where, lines_with, of_node
 from normfix.usage.networks import argument, derives_beside, is_module_class, layer_kind
 from normfix.usage.steps import FLUENT, dotted
 

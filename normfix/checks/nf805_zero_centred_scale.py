@@ -7,6 +7,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
+from normfix.usage.lines import calls_with
 from normfix.usage.networks import BATCH_NORMS, layer_kind
 from normfix.usage.steps import dotted, scopes
 
@@ -25,7 +26,7 @@ def zero_centred_scale(script: Script, facts: Facts) -> Iterator[Problem]:
             reason = _fault(script, call)
             if reason and not _stands_deeper(script, call, node):
                 yield _problem(script, call, reason)
-    for call in script.of_type(ast.Call) if OWN.search(script.text) else ():
+    for call in calls_with(script, "weight") if OWN.search(script.text) else ():
         if (owned := OWN.fullmatch(_scale(script, call)[0])) and (reason := _fault(script, call)):
             owner = script.class_of(call)
             if owner is not None and _is_batch_norm(script, owner, owned[1]):

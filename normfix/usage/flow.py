@@ -12,6 +12,7 @@ from functools import lru_cache
 from normfix.records import dataclass, field
 from normfix.script import Function, Script, walk
 from normfix.usage.gradless import gradless
+from normfix.usage.lines import calls_with
 from normfix.usage.networks import is_module_class
 from normfix.usage.steps import (
     WRAPPERS,
@@ -71,18 +72,20 @@ def _callee(script: Script, call: ast.Call) -> Function | None:
 
 
 @lru_cache(maxsize=8)
-def _calls_by_function(script: Script) -> dict[ast.AST, list[ast.Call]]:
-    table: dict[ast.AST, list[ast.Call]] = {}
-    for call in script.of_type(ast.Call):
-        function = callee(script, call)
-        if function is not None:
-            table.setdefault(function, []).append(call)
-    return table
+def _callers(_: Script) -> dict[ast.AST, list[ast.Call]]:
+    """What was found already of the functions of one script."""
+    return {}
 
 
 def callers(script: Script, function: ast.AST) -> list[ast.Call]:
     """The calls of a function in its own file."""
-    return _calls_by_function(script).get(function, [])
+    known = _callers(script)
+    if function not in known:
+        name = getattr(function, "name", "")
+        calls = calls_with(script, name) if name else ()
+        named = (one for one in calls if name in (getattr(one.func, "attr", ""), getattr(one.func, "id", "")))
+        known[function] = [one for one in named if callee(script, one) is function]
+    return known[function]
 
 
 def passed(call: ast.Call, scope: Scope) -> dict[str, ast.expr]:

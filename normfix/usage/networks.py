@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from normfix import norms, vocabulary
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script, walk
+from normfix.usage.lines import calls_with
 from normfix.usage.steps import Scope, dotted, functions, scope_of, scopes, switch, unwrapped
 
 BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
@@ -81,6 +82,12 @@ def layer_kind(script: Script, node: ast.AST) -> str:
     name = script.resolve(function)
     kind = name.rpartition(".")[2]
     return kind if name.startswith("torch.nn.") and kind[:1].isupper() and vocabulary.is_known(kind) else ""
+
+
+def calls_with_batch_norm(script: Script) -> Sequence[ast.Call]:
+    """The calls that may construct a batch norm of torch, or are given the class, and others."""
+    renamed = [name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in BATCH_NORMS]
+    return calls_with(script, "BatchNorm", *(name for name in renamed if "BatchNorm" not in name))
 
 
 def argument(call: ast.Call, kind: str, name: str) -> ast.expr | None:

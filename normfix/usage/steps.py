@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script, children
+from normfix.usage.lines import calls_with
 
 FLUENT = frozenset(
     "to cuda cpu xpu mps half float double bfloat16 type eval train requires_grad_ share_memory apply compile".split()
@@ -245,7 +246,7 @@ def position(node: ast.AST) -> tuple[int, int]:
 def calls_of(script: Script, *names: str) -> Iterator[ast.Call]:
     """The calls of functions that end in one of these names, whatever they were imported as."""
     short = {name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in names}
-    for call in script.of_type(ast.Call):
+    for call in calls_with(script, *names, *short):
         function = call.func
         if (isinstance(function, ast.Attribute) and function.attr in names) or (
             isinstance(function, ast.Name) and function.id in short
