@@ -40,7 +40,8 @@ def _sizes(layer: Layer) -> Sequence[int | str]:
         return norms.normalized_shape(layer)
     except Undecided:
         argument = layer.argument("normalized_shape")
-        node = expression(argument.text) if argument is not None and argument.text else None
+        text = argument.text if argument is not None else None
+        node = expression(text) if text and ("[" in text or "(" in text) else None  # most are plain names
         if not isinstance(node, (ast.List, ast.Tuple)) or any(isinstance(one, ast.Starred) for one in node.elts):
             raise
         return [one.value if isinstance(one, ast.Constant) else ast.unparse(one) for one in node.elts]  # type: ignore[misc]  # sizes are integers
