@@ -15,8 +15,7 @@ from normfix.lazy import pattern
 from normfix.readers.naming import without_probes
 from normfix.readers.reaching import Definition, Named, Reach, constructor
 
-_FEEDING = pattern(r"onv(?:Transpose)?[123]d|spectral_norm")
-"""What may feed a layer norm of unknown width so that a rule has something to say."""
+_CONVOLUTION = pattern(r"onv(?:Transpose)?[123]d")
 _OWN = pattern(r"self\s*\.\s*\w+")
 """An attribute is what a constructor made of it: `self.LayerNorm(x)` calls a layer that is known by then."""
 
@@ -60,12 +59,12 @@ class Brevity:
     def _may_build(self, part: Named) -> bool:
         if part not in self._building:
             named = self._reach.names(part)
-            self._building[part] = named or _FEEDING.search(self._reach.code[part]) is not None
+            self._building[part] = named or _may_feed(self._reach.code[part])
         return self._building[part]
 
     def _feeds(self, part: Named) -> bool:
         if part not in self._feeding:
-            self._feeding[part] = _FEEDING.search(without_probes(self._code_behind(part))) is not None
+            self._feeding[part] = _may_feed(without_probes(self._code_behind(part)))
         return self._feeding[part]
 
     def _calls(self, part: Named, cls: ast.ClassDef) -> bool:
@@ -88,3 +87,8 @@ class Brevity:
         start, end = first.lineno - part.lineno, first.end_lineno - part.lineno + 1
         lines[start:end] = [""] * (end - start)
         return "\n".join(lines)
+
+
+def _may_feed(code: str) -> bool:
+    """May something feed a layer norm of unknown width here so that a rule has something to say."""
+    return "spectral_norm" in code or _CONVOLUTION.search(code) is not None
