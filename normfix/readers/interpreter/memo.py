@@ -7,7 +7,7 @@ import ast
 from normfix.graph import Site
 from normfix.readers.interpreter.arguments import Signature
 from normfix.readers.interpreter.loops import Loop, Rounds
-from normfix.readers.interpreter.scopes import collect_local, module_scope
+from normfix.readers.interpreter.scopes import collect_local, lookup, module_scope
 from normfix.readers.interpreter.values import Class, Function, Scope
 from normfix.script import FUNCTIONS, Script, children, walk
 
@@ -52,7 +52,7 @@ class Memo:
         key = (id(script), name)
         if key not in self._blocks:
             beside, own = script.sibling(name) or (script, "")
-            found = self.module_of(beside).content.get(own) if beside is not script else None
+            found = lookup(self.module_of(beside), own) if beside is not script else None
             self._blocks[key] = found if isinstance(found, (Class, Function)) else None
         return self._blocks[key]
 

@@ -41,10 +41,7 @@ _READ = r"=(?!=)|\[[^\[\]]*\](?![ \t]*[-+*/]?=(?!=))|\.(?:get|items|keys|values|
 def module_scope(script: Script) -> Scope:
     """The scope of a file: its imports, classes, functions, and the constants that are bound once."""
     scope = Scope(None, script)
-    bindings: dict[str, list[ast.AST]] = {}
-    collect(script.tree.body, bindings)
-    for name, nodes in bindings.items():
-        scope.content[name] = _binding(name, nodes, scope)
+    collect(script.tree.body, scope.pending)
     return scope
 
 
@@ -193,6 +190,9 @@ def lookup(scope: Scope, name: str) -> Value:
         if value is not None and value is not MISSING:
             return present(value) if type(value) is Choice else value
         if at.parent is None:
+            if name in at.pending:
+                at.content[name] = _binding(name, at.pending.pop(name), at)
+                return lookup(at, name)
             if name in at.script.imports:
                 return Dotted(at.script.imports[name])
             if name in BUILTINS:

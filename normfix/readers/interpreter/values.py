@@ -78,7 +78,18 @@ class Table:
 class Scope:
     """The names of one function, comprehension or module."""
 
-    __slots__ = ("content", "function", "outer", "owner", "parent", "receiver", "returns", "script", "yields")
+    __slots__ = (
+        "content",
+        "function",
+        "outer",
+        "owner",
+        "parent",
+        "pending",
+        "receiver",
+        "returns",
+        "script",
+        "yields",
+    )
 
     def __init__(self, parent: Scope | None, script: Script, owner: str = "") -> None:
         self.content: dict[str, Value] = {}
@@ -92,6 +103,8 @@ class Scope:
         """What a generator that is run yields."""
         self.outer: set[str] = set()
         """Names that are declared global or nonlocal."""
+        self.pending: dict[str, list[ast.AST]] = {}
+        """What binds the names of a file that were not asked for yet."""
 
 
 class Class:
