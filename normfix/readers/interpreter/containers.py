@@ -12,12 +12,10 @@ from normfix.readers.interpreter.forking import NORMAL
 from normfix.readers.interpreter.joining import flat, join, layers
 from normfix.readers.interpreter.run import Run
 from normfix.readers.interpreter.values import (
-    MODULES,
     Choice,
     Constant,
     Container,
     Fork,
-    Instance,
     Items,
     Part,
     Repeat,
@@ -164,11 +162,6 @@ def _rounds(run: Run, repeat: Repeat, value: Value, node: ast.AST, scope: Scope)
         if isinstance(one, (Call, Choice)):
             run.escape(one, Unknown("the next round of a repeated block reads it"))
     return join([value, *found])
-
-
-def holds(value: Value) -> bool:
-    """Is it a layer or a container, so that a list of it is a list of layers."""
-    return isinstance(value, (*MODULES, Instance))
 
 
 def unsettle(run: Run, value: Value, why: Unknown) -> None:

@@ -34,10 +34,6 @@ class Run(Forking):
         self.visited: set[ast.AST] = set()
         self.containers: list[Container] = []
 
-    def module_of(self, script: Script) -> Scope:
-        """The names at the top level of a file."""
-        return self._memo.module_of(script)
-
     def block_beside(self, script: Script, name: str) -> Class | Function | None:
         """A class or function that is imported from a file beside this one; None where it is not looked up."""
         return self._memo.block_beside(script, name) if self.beside else None
