@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 
 from normfix import engine
 from normfix.lazy import pattern
-from normfix.readers.naming import matters_beside, may_matter_beside, names_norm, says_norm
+from normfix.readers.naming import calls_others, matters_beside, may_matter_beside, names_norm, says_norm
 from normfix.readers.siblings import Siblings, imported
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def may_misuse(text: str, plan: Plan, path: str, siblings: Siblings | None) -> b
 
 
 def _has_plain_norms(text: str) -> bool:
-    if "LayerNorm" not in text:
+    if calls_others(text):
         return False
     from normfix.readers.plain_norms import only_plain_norms
 

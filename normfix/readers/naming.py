@@ -15,6 +15,7 @@ _CLASSES = "BatchNorm InstanceNorm GroupNorm LayerNorm RMSNorm RmsNorm SwitchNor
 _FUNCTIONS = "batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm".split()
 _CANCELLING = ("BatchNorm", "InstanceNorm", "GroupNorm", "batch_norm", "instance_norm", "group_norm")
 _PRODUCERS = (pattern(r"Linear\b"), pattern(r"Conv(?:Transpose)?[123]d\b"))
+_OTHERS = ("nn.BatchNorm2d(", "nn.BatchNorm1d(", "nn.GroupNorm(")
 _PROBE = pattern(r"isinstance\([^()]*(?:\([^()]*\)[^()]*)?\)")
 """A question about a norm, which builds none."""
 _LOOKED_FOR = pattern(r"[\"']\s+(?:not\s+)?in\b")
@@ -46,6 +47,11 @@ def names_layer_norms_only(text: str) -> bool:
     """Are the norms that this code names all of the class LayerNorm."""
     others = (stem for stem in (*_CLASSES, *_FUNCTIONS) if stem in text and stem != "LayerNorm")
     return not any(True for stem in others for _ in places_of(stem, text)) and not puts_name_together(text)
+
+
+def calls_others(text: str) -> bool:
+    """Does this code construct norms other than layer norms, as far as a glance tells: most files of such do."""
+    return any(name in text for name in _OTHERS)
 
 
 def puts_name_together(text: str) -> bool:

@@ -39,7 +39,7 @@ _NESTED = pattern(r"\n[ \t]+class[ \t]")
 _OPTION = pattern(r"(?:bias|elementwise_affine|device|dtype)[ \t]*=")
 _NUMBER = pattern(r"\d+(?:\.\d*)?(?:[eE]-?\d+)?")
 _LOOKED_UP = pattern(r"getattr\(\s*(\w+)")
-_HANDED_ON = pattern(r"nn(?<!\wnn)(?<!from torch\.nn)(?:\.functional)?[ \t]*[\r\n,)]")
+_HANDED_ON = pattern(r"nn(?<!\wnn)(?<!from torch\.nn)(?:\.(?:functional|modules))?[ \t]*[\r\n,)]")
 """A module in whose place other names may stand, or that other code looks into."""
 _MODULES = ("torch", "nn", "F", "functional")
 
@@ -57,7 +57,7 @@ def plain_classes(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _judged(text: str) -> tuple[frozenset[str], bool]:
     """Those classes, and whether there are norms elsewhere. Asked before a file is parsed, and after."""
-    if "LayerNorm" not in text or puts_name_together(text) or "spectral_norm" in text:
+    if puts_name_together(text) or "spectral_norm" in text:
         return frozenset(), True
     pieces = _IMPORT.split(bare(text))
     code = without_probes("".join(pieces[::2]))
@@ -65,9 +65,10 @@ def _judged(text: str) -> tuple[frozenset[str], bool]:
         return frozenset(), True
     found = parts(code)
     names = [one.name for one in found if one.name]
+    naming = [one for one in found if names_norm(code[one.start : one.end])]
     if len(set(names)) < len(names):
-        return frozenset(), True
-    naming, unknowns = [one for one in found if names_norm(code[one.start : one.end])], Unknowns(code, found)
+        return frozenset(), bool(naming)
+    unknowns = Unknowns(code, found)
     plain = frozenset(one.name for one in naming if _is_plain(one, code, unknowns))
     return plain, len(plain) < len(naming)
 

@@ -109,6 +109,7 @@ def test_a_norm_that_a_rule_may_find_fault_with_is_looked_at(old: str, new: str)
         pytest.param("class Block", '@kernel("RMSNorm")\nclass Block', id="a decorator's text"),
         pytest.param("return", "# as BatchNorm1d does\n        return", id="a comment"),
         pytest.param("return", '"""As BatchNorm1d does"""\n        return', id="a docstring"),
+        pytest.param("class Model", "A = 'BatchNorm1d'\n\nclass Model", id="a string that names nothing"),
         pytest.param("def forward(self, x)", "def forward(self, x: nn.LayerNorm | None)", id="an annotation"),
         pytest.param(
             "class Model", "class Own(nn.LayerNorm):\n    pass\n\nclass Model", id="a class that derives from it"

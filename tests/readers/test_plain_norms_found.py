@@ -170,6 +170,11 @@ SOURCES = {
     "in one container": block(fed_by="nn.Sequential(nn.Conv2d(3, config.size, 3), nn.LayerNorm(config.size))"),
     "a bounded weight": block(fed_by="nn.utils.spectral_norm(nn.Linear(config.size, config.size, bias=False))"),
     "a batch norm beside": block() + "net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))\n",
+    "none but by its name": "net = nn.Sequential(nn.Linear(4, 4), getattr(nn, 'BatchNorm1d')(4))\n",
+    "none but by a name from a dict": "kinds = {'bn': 'BatchNorm1d'}\n"
+    "net = nn.Sequential(nn.Linear(4, 4), getattr(torch.nn, kinds['bn'])(4))\n",
+    "none but imported as another name": "from torch.nn import BatchNorm1d as BN\n"
+    "net = nn.Sequential(nn.Linear(4, 4), BN(4))\n",
     "a batch norm of another name": "from torch.nn import BatchNorm1d as BN\n"
     + block(before="self.fc = nn.Linear(4, 4); self.bn = BN(4)", forward="self.bn(self.fc(self.norm(self.proj(x))))"),
     "lines that end otherwise": block("nn.LayerNorm(width)", before="a = 1  # one\r        width = 1"),
