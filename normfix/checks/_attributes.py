@@ -3,7 +3,7 @@
 import ast
 
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import BATCH_NORMS, layer_kind
+from normfix.usage.modules import BATCH_NORMS, layer_kind
 from normfix.usage.parts import holding
 from normfix.usage.steps import Scope, dotted, scopes
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from normfix import norms, vocabulary
 from normfix.lazy import pattern
-from normfix.usage.networks import LIBRARIES
+from normfix.usage.zoo import LIBRARIES
 
 STATEFUL = norms.NORMS | vocabulary.PRODUCERS | vocabulary.DROPOUTS | {"Embedding", "LSTM", "GRU", "RNN", "Sequential"}
 """Layers that it matters to register."""

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from normfix.script import FUNCTIONS, Function, Script
-from normfix.usage.flow import callers, passed
+from normfix.usage.calling import callers, passed
 from normfix.usage.steps import Scope, dotted, scope_of, scopes
 
 

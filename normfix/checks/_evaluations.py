@@ -9,7 +9,8 @@ from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.flow import callee, callers, effects, passed
+from normfix.usage.calling import callee, callers, passed
+from normfix.usage.flow import effects
 from normfix.usage.gradless import gradless, gradless_scopes, turns_grad_off
 from normfix.usage.steps import (
     Scope,

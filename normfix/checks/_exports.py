@@ -7,10 +7,12 @@ from normfix.checks._spelled import called
 from normfix.graph import Undecided
 from normfix.records import dataclass
 from normfix.script import Script, walk
-from normfix.usage.flow import aliases, callee
+from normfix.usage.calling import callee
+from normfix.usage.flow import aliases
 from normfix.usage.lines import calls_with
-from normfix.usage.networks import Contents, contents, is_library_network
+from normfix.usage.networks import Contents, contents
 from normfix.usage.steps import WRAPPERS, Scope, calls_of, dotted, scope_of, scopes, subject, switch, unwrapped
+from normfix.usage.zoo import is_library_network
 
 EXPORTERS = {
     "torch.onnx.export": "model",

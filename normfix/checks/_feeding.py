@@ -9,8 +9,10 @@ from normfix.checks._loaders import Loader, named_for_evaluation, named_for_trai
 from normfix.checks._spelled import called
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.flow import Event, aliases, callee, effects, events, is_loop_variable, reach
-from normfix.usage.networks import batch_normed_networks, classes, contents, defined, is_torch_class, layer_kind
+from normfix.usage.calling import callee
+from normfix.usage.flow import Event, aliases, effects, events, is_loop_variable, reach
+from normfix.usage.modules import classes, is_torch_class, layer_kind
+from normfix.usage.networks import batch_normed_networks, contents, defined
 from normfix.usage.steps import Loop, Scope, dotted, loops, scope_of, scopes, switch, unwrapped
 
 FEEDING = (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from normfix.checks._loaders import CONSTRUCTORS
 from normfix.script import Script
-from normfix.usage.flow import callee, callers, passed
+from normfix.usage.calling import callee, callers, passed
 from normfix.usage.steps import Scope, dotted, scope_of, scopes
 
 COUNTS = frozenset({"len", "range"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import Script, walk
-from normfix.usage.flow import callers, passed
+from normfix.usage.calling import callers, passed
 from normfix.usage.steps import Scope, calls_of, dotted, loops, scope_of, scopes
 
 CONSTRUCTORS = frozenset({"torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"})

@@ -7,9 +7,11 @@ from normfix.checks._evaluations import ON_PURPOSE, Evaluation, is_idle
 from normfix.checks._loaders import EVALUATION
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.flow import Event, aliases, callers, events, mode_switch, passed
+from normfix.usage.calling import callers, passed
+from normfix.usage.flow import Event, aliases, events, mode_switch
 from normfix.usage.gradless import gradless, gradless_scopes
-from normfix.usage.networks import contents, is_module_class
+from normfix.usage.modules import is_module_class
+from normfix.usage.networks import contents
 from normfix.usage.steps import Scope, dotted, loops, scope_of, scopes, subject, switch
 
 EVALUATING = pattern(r"validat|evaluat|held.?out")

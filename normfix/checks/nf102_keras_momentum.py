@@ -11,7 +11,7 @@ from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Layer, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.networks import BATCH_NORMS, argument, calls_with_batch_norm, layer_kind
+from normfix.usage.modules import BATCH_NORMS, argument, calls_with_batch_norm, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF102", "keras-momentum", Severity.WARNING, readers={"source", "model", "onnx"})

@@ -18,7 +18,7 @@ from normfix.graph import Layer, LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script
 from normfix.usage.flow import effects
-from normfix.usage.networks import classes, is_torch_class, is_unit_test
+from normfix.usage.modules import classes, is_torch_class, is_unit_test
 from normfix.usage.steps import Scope, dotted, loops, position, unwrapped
 
 RULE = Rule("NF401", "missing-eval", Severity.WARNING, readers=SOURCE | LIVE, settings=("sure", "broad"))

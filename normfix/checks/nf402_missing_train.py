@@ -7,8 +7,9 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.script import Script, walk
+from normfix.usage.calling import callee
 from normfix.usage.conditions import opposed
-from normfix.usage.flow import Event, callee, effects, events
+from normfix.usage.flow import Event, effects, events
 from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch, unwrapped
 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)

@@ -7,7 +7,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import CompleteCall, Problem, Safety, Severity
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.networks import is_module_class
+from normfix.usage.modules import is_module_class
 from normfix.usage.steps import dotted, scopes, subject
 
 RULE = Rule("NF403", "uncalled-mode", Severity.ERROR, readers=SOURCE)

@@ -19,7 +19,7 @@ from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.gradless import GRADLESS
-from normfix.usage.networks import derives_beside, is_module_class
+from normfix.usage.modules import derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF404", "broken-train-override", Severity.ERROR, readers=SOURCE | LIVE)

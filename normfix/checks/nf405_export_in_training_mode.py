@@ -10,7 +10,8 @@ from normfix.graph import Call, Undecided, known
 from normfix.script import Script
 from normfix.usage.conditions import exclusive
 from normfix.usage.flow import events
-from normfix.usage.networks import contents, is_unit_test
+from normfix.usage.modules import is_unit_test
+from normfix.usage.networks import contents
 from normfix.usage.steps import dotted, position
 
 RULE = Rule("NF405", "export-in-training-mode", Severity.WARNING, readers=SOURCE | {"onnx", "pt2"})

@@ -8,7 +8,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
 from normfix.script import Script, walk
-from normfix.usage.networks import argument, derives_beside, is_torch_class
+from normfix.usage.modules import argument, derives_beside, is_torch_class
 from normfix.usage.steps import calls_of, dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE)

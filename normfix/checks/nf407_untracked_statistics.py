@@ -9,7 +9,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import Layer
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.networks import BATCH_NORMS, argument, calls_with_batch_norm, is_unit_test, layer_kind
+from normfix.usage.modules import BATCH_NORMS, argument, calls_with_batch_norm, is_unit_test, layer_kind
 
 RULE = Rule("NF407", "untracked-statistics", Severity.WARNING, readers=SOURCE | LIVE | {"onnx"})
 HELP = "Leave `track_running_stats` at True, or use a norm without running statistics, such as group norm"

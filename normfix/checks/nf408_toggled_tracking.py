@@ -9,7 +9,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import Layer
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.networks import is_unit_test
+from normfix.usage.modules import is_unit_test
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF408", "toggled-tracking", Severity.WARNING, readers=SOURCE | LIVE)

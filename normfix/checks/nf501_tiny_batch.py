@@ -14,7 +14,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity, Transform
 from normfix.graph import LayerGraph, Undecided
 from normfix.script import Script
-from normfix.usage.networks import is_unit_test
+from normfix.usage.modules import is_unit_test
 
 RULE = Rule("NF501", "tiny-batch", Severity.WARNING, readers=SOURCE | LIVE)
 SEVERE, SMALL = 2, 8

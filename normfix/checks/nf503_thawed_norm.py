@@ -11,9 +11,10 @@ from normfix.findings import Problem, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.flow import aliases, callers, passed
+from normfix.usage.calling import callers, passed
+from normfix.usage.flow import aliases
 from normfix.usage.lines import calls_with
-from normfix.usage.networks import is_module_class, is_unit_test
+from normfix.usage.modules import is_module_class, is_unit_test
 from normfix.usage.parts import holding
 from normfix.usage.steps import Scope, dotted, scope_of, scopes, subject, switch
 

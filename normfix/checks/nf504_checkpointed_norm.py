@@ -15,7 +15,7 @@ from normfix.findings import Problem, Safety, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.networks import is_torch_class, is_unit_test
+from normfix.usage.modules import is_torch_class, is_unit_test
 from normfix.usage.parts import holding
 from normfix.usage.steps import calls_of, dotted, functions, scope_of
 

@@ -9,8 +9,9 @@ from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.script import Script
-from normfix.usage.flow import callee, callers, passed
-from normfix.usage.networks import BATCH_NORMS, batch_normed_networks, classes, contents, network_of
+from normfix.usage.calling import callee, callers, passed
+from normfix.usage.modules import BATCH_NORMS, classes
+from normfix.usage.networks import batch_normed_networks, contents, network_of
 from normfix.usage.steps import Scope, calls_of, dotted, scope_of, scopes, subject, unwrapped
 
 RULE = Rule("NF506", "parameters-only-copy", Severity.WARNING, readers=SOURCE)

@@ -8,7 +8,8 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Undecided
 from normfix.script import Script
-from normfix.usage.networks import batch_normed_networks, contents, is_unit_test, network_of
+from normfix.usage.modules import is_unit_test
+from normfix.usage.networks import batch_normed_networks, contents, network_of
 from normfix.usage.steps import dotted, scope_of, subject
 
 RULE = Rule("NF507", "stale-averaged-statistics", Severity.INFO, readers=SOURCE)

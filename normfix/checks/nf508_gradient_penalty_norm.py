@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script
-from normfix.usage.flow import callers, passed
-from normfix.usage.networks import classes, contents, defined, is_unit_test, network_of
+from normfix.usage.calling import callers, passed
+from normfix.usage.modules import classes, is_unit_test
+from normfix.usage.networks import contents, defined, network_of
 from normfix.usage.steps import Scope, dotted, scope_of, scopes, unwrapped
 
 RULE = Rule("NF508", "gradient-penalty-norm", Severity.WARNING, readers=SOURCE)

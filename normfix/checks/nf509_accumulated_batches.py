@@ -8,7 +8,7 @@ from normfix.checks._loaders import batch_size, loaders
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script, walk
-from normfix.usage.networks import is_unit_test
+from normfix.usage.modules import is_unit_test
 from normfix.usage.steps import Loop, calls_of, loops
 
 RULE = Rule("NF509", "accumulated-batches", Severity.INFO, readers=SOURCE)

@@ -8,7 +8,8 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph
 from normfix.script import Script, walk
-from normfix.usage.networks import contents, is_unit_test, network_of
+from normfix.usage.modules import is_unit_test
+from normfix.usage.networks import contents, network_of
 from normfix.usage.steps import dotted, scope_of, subject, unwrapped
 
 RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE | LIVE)

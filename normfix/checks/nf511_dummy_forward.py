@@ -8,8 +8,9 @@ from normfix.checks._probes import MADE_UP, MAKERS, may_probe, scopes_with_maker
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity, Together
 from normfix.script import Function, Script, walk
-from normfix.usage.flow import callee, callers
-from normfix.usage.networks import contents, is_torch_class, is_unit_test
+from normfix.usage.calling import callee, callers
+from normfix.usage.modules import is_torch_class, is_unit_test
+from normfix.usage.networks import contents
 from normfix.usage.steps import Scope, dotted, position, scope_of, scopes, subject, switch
 
 RULE = Rule("NF511", "dummy-forward", Severity.WARNING, readers=SOURCE)

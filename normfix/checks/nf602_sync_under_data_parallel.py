@@ -12,7 +12,7 @@ from normfix.graph import LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.conditions import exclusive
 from normfix.usage.flow import aliases
-from normfix.usage.networks import classes, layer_kind
+from normfix.usage.modules import classes, layer_kind
 from normfix.usage.steps import Scope, base, calls_of, dotted, position, scope_of, subject
 
 RULE = Rule("NF602", "sync-under-data-parallel", Severity.ERROR, readers=SOURCE | LIVE)

@@ -10,7 +10,8 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Severity
 from normfix.graph import Layer, LayerGraph
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import BATCH_NORMS, classes, layer_kind, reached
+from normfix.usage.modules import BATCH_NORMS, classes, layer_kind
+from normfix.usage.networks import reached
 from normfix.usage.steps import base, calls_of, dotted, scope_of, subject
 
 RULE = Rule("NF603", "lossy-sync-conversion", Severity.ERROR, readers=SOURCE | LIVE)

@@ -8,7 +8,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_graph, on_script
 from normfix.findings import Problem, Safety, Severity, Transform
 from normfix.graph import LayerGraph
 from normfix.script import Script
-from normfix.usage.networks import layer_kind
+from normfix.usage.modules import layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF604", "sync-on-cpu", Severity.INFO, readers=SOURCE | LIVE)

@@ -10,7 +10,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import Problem, Severity
 from normfix.script import Script, walk
 from normfix.usage.flow import aliases, reach
-from normfix.usage.networks import is_unit_test
+from normfix.usage.modules import is_unit_test
 from normfix.usage.steps import Scope, dotted, scope_of, unwrapped
 
 RULE = Rule("NF605", "unsynced-small-batch", Severity.INFO, readers=SOURCE)

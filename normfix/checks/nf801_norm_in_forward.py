@@ -12,7 +12,7 @@ from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.usage.lines import lines_where, lines_with, of_node
-from normfix.usage.networks import argument, derives_beside, is_module_class, layer_kind
+from normfix.usage.modules import argument, derives_beside, is_module_class, layer_kind
 from normfix.usage.steps import FLUENT, dotted
 
 TYPE_CHECKING = False

@@ -10,7 +10,8 @@ from normfix.checks._spelled import may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import classes, contents, derives_beside, is_torch_class, layer_kind
+from normfix.usage.modules import classes, derives_beside, is_torch_class, layer_kind
+from normfix.usage.networks import contents
 from normfix.usage.steps import Scope, dotted, scopes
 
 RULE = Rule("NF802", "norm-in-plain-list", Severity.ERROR, readers=SOURCE)

@@ -13,7 +13,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.networks import derives_beside, is_module_class
+from normfix.usage.modules import derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE | LIVE)

@@ -14,7 +14,7 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import classes, derives_beside, is_module_class
+from normfix.usage.modules import classes, derives_beside, is_module_class
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF804", "half-precision-square", Severity.WARNING, readers=SOURCE | LIVE)

@@ -8,7 +8,7 @@ from normfix.findings import Problem, Severity
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Script, walk
 from normfix.usage.lines import calls_with
-from normfix.usage.networks import BATCH_NORMS, layer_kind
+from normfix.usage.modules import BATCH_NORMS, layer_kind
 from normfix.usage.steps import dotted, scopes
 
 RULE = Rule("NF805", "zero-centred-scale", Severity.INFO, readers=SOURCE)

@@ -9,7 +9,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.lazy import pattern
 from normfix.script import walk
-from normfix.usage.networks import derives_beside, is_torch_class, layer_kind
+from normfix.usage.modules import derives_beside, is_torch_class, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)

@@ -6,7 +6,7 @@ from normfix import vocabulary
 from normfix.findings import InsertStatement, Remedy, ReplaceExpression, Together
 from normfix.remedies.registered import takes_modules
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import layer_kind
+from normfix.usage.modules import layer_kind
 from normfix.usage.steps import dotted, scope_of
 
 FUNCTIONAL = {

@@ -3,7 +3,7 @@
 import ast
 
 from normfix.script import Script, walk
-from normfix.usage.networks import classes, is_torch_class, layer_kind
+from normfix.usage.modules import classes, is_torch_class, layer_kind
 from normfix.usage.steps import dotted, position, scope_of
 
 READERS = frozenset({"len", "enumerate", "zip", "reversed", "iter", "list", "tuple", "range"})

@@ -10,7 +10,7 @@ from normfix import vocabulary
 from normfix.findings import Remedy, SetArgument, Together
 from normfix.graph import Undecided
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.networks import BATCH_NORMS, argument, layer_kind
+from normfix.usage.modules import BATCH_NORMS, argument, layer_kind
 from normfix.usage.steps import dotted, scopes
 
 CONTAINERS = frozenset({"Sequential", "ModuleList"})

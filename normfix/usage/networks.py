@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 
-from normfix import norms, vocabulary
-from normfix.lazy import pattern
+from normfix import vocabulary
 from normfix.records import dataclass
 from normfix.script import FUNCTIONS, Function, Script, walk
-from normfix.usage.lines import calls_with
-from normfix.usage.steps import Scope, dotted, functions, scope_of, scopes, switch, unwrapped
-
-BATCH_NORMS = frozenset(kind for kind in norms.BATCH if kind[0].isupper())
-WITH_BATCH_NORM = pattern(
-    r"(se_?|legacy_se|gluon_|tf_|ecax?_|ig_|ssl_|swsl_|tv_|wide_|iresnet|i?)"
-    r"(resnet|resnext|res2net|res2next|resnest|densenet|mobilenet|mnasnet|mixnet|shufflenet|googlenet|inception|xception"
-    r"|efficientnet|regnet[xy]?_|ghostnet|hrnet|dla\d|dpn\d|rexnet|repvgg|hardcorenas|spnasnet|fbnet|lcnet|tinynet"
-    r"|deeplabv3|fcn_resnet|lraspp|senet|skresn|cspresn|cspdarknet|darknet|selecsls|vovnet|nasnet|pnasnet|vgg\d+_bn)"
-)
-WITHOUT_BATCH_NORM = pattern(r"resnetv2|_gn$|_gn_|nf_|nfnet|_frn|_evo|resnet.*_bit|resnet.*_clip|resnet50x")
-_FILES = 3
-"""How many files deep the parts of a network are looked up."""
-LIBRARIES = ("torchvision.models", "timm", "segmentation_models_pytorch", "pretrainedmodels", "efficientnet_pytorch")
+from normfix.usage.modules import BATCH_NORMS, FILES, definitions, is_module_class, starred
+from normfix.usage.steps import Scope, dotted, scope_of, scopes, switch, unwrapped
+from normfix.usage.zoo import is_library_network, names_batch_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,76 +36,6 @@ class Contents:
 UNKNOWN = Contents(None, None)
 
 
-def is_module_class(script: Script, node: ast.ClassDef) -> bool:
-    """Does a class derive from nn.Module, as far as its names tell."""
-    return node in _module_classes(script)
-
-
-@lru_cache(maxsize=8)
-def _module_classes(script: Script) -> frozenset[ast.ClassDef]:
-    found: set[ast.ClassDef] = set()
-    size = -1
-    while len(found) != size:
-        size = len(found)
-        names = {node.name for node in found}
-        for node in script.of_type(ast.ClassDef):
-            if any(_is_module_base(script.resolve(one), names) for one in node.bases):
-                found.add(node)
-    return frozenset(found)
-
-
-def _is_module_base(name: str, own: set[str]) -> bool:
-    last = name.rpartition(".")[2]
-    return last in own or last.endswith(("Module", "PreTrainedModel")) or name.startswith("torch.nn.")
-
-
-def layer_kind(script: Script, node: ast.AST) -> str:
-    """The kind of the torch layer that a call constructs, as `vocabulary` knows it; "" for any other node."""
-    if not isinstance(node, ast.Call):
-        return ""
-    function = node.func
-    known = vocabulary.is_known(function.attr) if isinstance(function, ast.Attribute) else True
-    if not known or (isinstance(function, ast.Name) and function.id not in script.imports):
-        return ""
-    name = script.resolve(function)
-    kind = name.rpartition(".")[2]
-    return kind if name.startswith("torch.nn.") and kind[:1].isupper() and vocabulary.is_known(kind) else ""
-
-
-def calls_with_batch_norm(script: Script) -> Sequence[ast.Call]:
-    """The calls that may construct a batch norm of torch, or are given the class, and others."""
-    renamed = [name for name, meaning in script.imports.items() if meaning.rpartition(".")[2] in BATCH_NORMS]
-    return calls_with(script, "BatchNorm", *(name for name in renamed if "BatchNorm" not in name))
-
-
-def argument(call: ast.Call, kind: str, name: str) -> ast.expr | None:
-    """What a constructor of this kind is given for a parameter; None where its default is in force."""
-    given = {one.arg: one.value for one in call.keywords}
-    names = list(vocabulary.positional(kind))
-    index = names.index(name) if name in names else len(call.args)
-    return call.args[index] if index < len(call.args) else given.get(name)
-
-
-@lru_cache(maxsize=8)
-def classes(script: Script) -> dict[str, ast.ClassDef]:
-    """Every class of a file by its name; of two of one name the last."""
-    return {one.name: one for one in script.of_type(ast.ClassDef)}
-
-
-def is_torch_class(script: Script, node: ast.ClassDef) -> bool:
-    """Does a class surely derive from nn.Module: through classes of this file, of torch.nn, or LightningModule."""
-    own = classes(script)
-    todo, seen = [node], {node}
-    while todo:
-        for name in (script.resolve(one) for one in todo.pop().bases):
-            if name.startswith("torch.nn.") or name.rpartition(".")[2] in ("LightningModule", "PreTrainedModel"):
-                return True
-            if name in own and own[name] not in seen:
-                seen.add(own[name])
-                todo.append(own[name])
-    return False
-
-
 def contents(script: Script, value: ast.expr | None) -> Contents:
     """What is known of the network that an expression builds."""
     if value is None:
@@ -126,57 +44,29 @@ def contents(script: Script, value: ast.expr | None) -> Contents:
     if not isinstance(core, ast.Call):
         return UNKNOWN
     name = script.resolve(core.func)
-    definition = _definitions(script).get(dotted(core.func))
+    definition = definitions(script).get(dotted(core.func))
     if definition is not None:
         return _closure(script, definition)
     if is_library_network(name, core):
-        return Contents(True, None) if _names_batch_norm(name, core) else UNKNOWN
+        return Contents(True, None) if names_batch_norm(name, core) else UNKNOWN
     if name.startswith("torch.nn."):
         return _closure(script, core)
-    return _beside(script, name, _FILES)
+    return _beside(script, name, FILES)
 
 
 def defined(script: Script, name: str) -> Contents:
     """What the class or function of this name, at the top level of the file, holds."""
-    definition = _definitions(script).get(name)
+    definition = definitions(script).get(name)
     return _closure(script, definition) if definition is not None else UNKNOWN
-
-
-def is_library_network(name: str, call: ast.Call) -> bool:
-    """Is this a call that builds a network of a known library, in training mode."""
-    return name.startswith(LIBRARIES) or (name == "torch.hub.load" and "vision" in _first_string(call))
-
-
-def _names_batch_norm(name: str, call: ast.Call) -> bool:
-    words = [name.rpartition(".")[2].lower(), *(text.lower().rpartition("/")[2] for text in _strings(call))]
-    return any(WITH_BATCH_NORM.match(word) and not WITHOUT_BATCH_NORM.search(word) for word in words) and not any(
-        one.arg == "norm_layer" for one in call.keywords
-    )
-
-
-def _strings(call: ast.Call) -> Iterator[str]:
-    for value in (*call.args, *(one.value for one in call.keywords)):
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            yield value.value
-
-
-def _first_string(call: ast.Call) -> str:
-    return next(_strings(call), "")
-
-
-@lru_cache(maxsize=16)
-def _definitions(script: Script) -> dict[str, ast.ClassDef | Function]:
-    """Functions and classes at the top level, by name."""
-    return {node.name: node for node in script.tree.body if isinstance(node, (ast.ClassDef, *FUNCTIONS))}
 
 
 def _beside(script: Script, name: str, depth: int) -> Contents:
     """What a class or function of another file holds. Of a library's base of models it is not known, wherever it is."""
     if name.rpartition(".")[2] == "PreTrainedModel":
         return UNKNOWN
-    other, own = (script.sibling(name) or _starred(script, name) if depth and name else None) or (script, "")
-    definition = _definitions(other).get(own)
-    if definition is None or (depth < _FILES and not _builds_one_network(other, definition)):
+    other, own = (script.sibling(name) or starred(script, name) if depth and name else None) or (script, "")
+    definition = definitions(other).get(own)
+    if definition is None or (depth < FILES and not _builds_one_network(other, definition)):
         return UNKNOWN
     return _held(other, definition, depth - 1)
 
@@ -197,21 +87,14 @@ def _builds_one_network(script: Script, definition: ast.ClassDef | Function) -> 
     return not any(isinstance(one, ast.If | ast.IfExp | ast.Match) for one in walk(definition))
 
 
-def _starred(script: Script, name: str) -> tuple[Script, str] | None:
-    """Where a name comes from that no statement binds: `from models import *`."""
-    if "." in name:
-        return None
-    return next((found for one in script.stars if (found := script.sibling(f"{one}{name}")) is not None), None)
-
-
 @lru_cache(maxsize=64)
 def _closure(script: Script, start: ast.AST) -> Contents:
-    return _inside(script, reached(script, start), _FILES)
+    return _inside(script, reached(script, start), FILES)
 
 
 def reached(script: Script, start: ast.AST) -> list[ast.AST]:
     """A class, function or expression, and every class and function at the top level that it names, directly or not."""
-    table = _definitions(script)
+    table = definitions(script)
     seen: dict[ast.AST, None] = {start: None}
     todo = [start]
     while todo:
@@ -242,7 +125,7 @@ def _built(root: ast.AST) -> Iterator[ast.AST]:
 def _inside(script: Script, roots: list[ast.AST], depth: int) -> Contents:
     batch_norm = dropout = freezes = False
     elsewhere: dict[str, None] = {}
-    own = _definitions(script)
+    own = definitions(script)
     for node in (node for root in roots for node in _built(root)):
         if isinstance(node, ast.Name | ast.Attribute):
             last = script.resolve(node).rpartition(".")[2]
@@ -250,7 +133,7 @@ def _inside(script: Script, roots: list[ast.AST], depth: int) -> Contents:
                 batch_norm, dropout = batch_norm or last in BATCH_NORMS, dropout or last in vocabulary.DROPOUTS
         if isinstance(node, ast.Call) and _is_opaque(script, node, own):
             name = script.resolve(node.func)
-            batch_norm = batch_norm or (is_library_network(name, node) and _names_batch_norm(name, node))
+            batch_norm = batch_norm or (is_library_network(name, node) and names_batch_norm(name, node))
             elsewhere[name] = None
         if isinstance(node, ast.ClassDef):
             others = [one for one in node.bases if not _is_plain_base(script, one, own)]
@@ -291,28 +174,6 @@ def _roots(script: Script) -> frozenset[str]:
     return frozenset(one.partition(".")[0] for one in script.imports.values())
 
 
-def derives_beside(script: Script, node: ast.ClassDef, depth: int = _FILES) -> bool:
-    """Does a class derive from nn.Module through a file beside this one; asked last, as that is parsed for it."""
-    own, todo, foreign = classes(script), [node], dict[str, None]()
-    for one in todo:
-        for name in map(script.resolve, one.bases):
-            if name not in own:
-                foreign[name] = None
-            elif own[name] not in todo:
-                todo.append(own[name])
-    return any(_is_module_beside(script, name, depth) for name in foreign if name)
-
-
-@lru_cache(maxsize=64)
-def _is_module_beside(script: Script, name: str, depth: int) -> bool:
-    """Is this dotted name that of a class of modules in a file beside this one."""
-    found = (script.sibling(name) or _starred(script, name)) if depth else None
-    definition = classes(found[0]).get(found[1]) if found is not None else None
-    if found is None or definition is None:
-        return False
-    return is_torch_class(found[0], definition) or derives_beside(found[0], definition, depth - 1)
-
-
 def batch_normed_networks(script: Script) -> Iterator[tuple[str, ast.expr, Scope]]:
     """Each network with batch norm that the file builds outside a module class: its name, its value, its scope."""
     for scope in scopes(script).values():
@@ -336,11 +197,3 @@ def network_of(script: Script, node: ast.AST, name: str) -> ast.expr | None:
     if found is None and name not in here.bound and name not in here.parameters():
         found = scopes(script)[script.tree].value(name)
     return found
-
-
-def is_unit_test(script: Script) -> bool:
-    """Does the file test software: by its name, or by what it imports."""
-    file = script.path.replace("\\", "/").rpartition("/")[2]
-    roots = {name.partition(".")[0] for name in script.imports.values()}
-    named = file.startswith("test_") and any(one.name.startswith("test") for one in functions(script))
-    return file.endswith("_test.py") or file == "conftest.py" or named or bool(roots & {"pytest", "unittest"})
