@@ -30,6 +30,8 @@ _IMPORT = pattern(r"import[ \t]+(\([^()]*\)|[^\n]*)")
 _RENAMED = pattern(
     r"\b(\w*(?:Norm|_norm|LRN)\w*|Linear|Embedding|(?:Lazy)?Conv(?:Transpose)?[123]d)?[ \t]+as[ \t]+(\w+)"
 )
+_MATTERING = ("spectral_norm", "= nn.LayerNorm,", "= LayerNorm,", "partial(nn.LayerNorm", "partial(LayerNorm")
+"""A bounded weight; a class of norms that is handed on, as in most networks for images, which a glance tells."""
 _KEPT = pattern(r"[ \t]+self\.(\w+)(?:[ \t]*:[^=\n]*)?(?:[ \t]*=|\.append\()")
 _AROUND = pattern(r"\(?\s*(?:(?:torch\.)?nn\.)?(?:(?:ModuleList|Sequential)\(\s*\[?\s*(?:(?:torch\.)?nn\.)?)?")
 """What may stand between the name of an attribute and its layer norm, or the first of them."""
@@ -57,7 +59,7 @@ def plain_classes(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _judged(text: str) -> tuple[frozenset[str], bool]:
     """Those classes, and whether there are norms elsewhere. Asked before a file is parsed, and after."""
-    if puts_name_together(text) or "spectral_norm" in text:
+    if puts_name_together(text) or any(word in text for word in _MATTERING):
         return frozenset(), True
     pieces = _IMPORT.split(bare(text))
     code = without_probes("".join(pieces[::2]))
