@@ -196,6 +196,13 @@ def test_a_layer_that_the_forward_pass_builds_is_seen_under_another_name(head: s
     assert may_misuse(NET.replace("class", f"{head}\nclass") + body, EVERYTHING, "a.py", None)
 
 
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+@pytest.mark.parametrize("code", ["def f(x): ...", "    def g(self): ..."])
+def test_a_layer_that_the_forward_pass_builds_is_seen_below_code_in_a_text(code: str, quotes: str) -> None:
+    body = f"    def forward(self, x):\n        {quotes}As in\n{code}\n{quotes}\n        return nn.Dropout(0.5)(x)\n"
+    assert may_misuse(NET + body, EVERYTHING, "a.py", None)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -34,13 +34,14 @@ def called(*names: str) -> "tuple[re.Pattern[str], ...]":
 
 
 def heads(text: str) -> list[tuple[int, int, str]]:
-    """Where each function begins, how deep, and its name."""
-    found = []
+    """Where each function begins, how deep, and its name; one in a text surrounds no other, and stands deepest."""
+    found, done, quotes = [], 0, 0
     for one in _FUNCTION.finditer(text):
         line = text.rfind("\n", 0, one.start()) + 1
         before = text[line : one.start()].removesuffix("async ") if one.start() - line < _DEEPEST else "x"
         if not before.strip(" \t"):
-            found.append((line, len(before), one[1]))
+            quotes, done = quotes + text.count('"""', done, line) + text.count("'''", done, line), line
+            found.append((line, _DEEPEST if quotes % 2 else len(before), one[1]))
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from normfix.engine import SOURCE, Facts, Rule, on_script
 from normfix.findings import InsertStatement, Problem, Safety, Severity
 from normfix.graph import Undecided
+from normfix.lazy import pattern
 from normfix.script import Script, walk
 from normfix.usage.calling import callee
 from normfix.usage.conditions import opposed
@@ -13,9 +14,10 @@ from normfix.usage.flow import Event, effects, events
 from normfix.usage.steps import Loop, Scope, dotted, loops, position, scope_of, scopes, subject, switch, unwrapped
 
 RULE = Rule("NF402", "missing-train", Severity.WARNING, readers=SOURCE)
+EVALS = (pattern(r"\.eval\(\s*\)"), pattern(r"\.train\(\s*(?:mode\s*=\s*)?False"))
 
 
-@on_script(RULE, words=(".backward(", ".eval()|.train(False", ".step("))
+@on_script(RULE, words=(".backward(", ".step(", EVALS))
 def missing_train(script: Script, facts: Facts) -> Iterator[Problem | Undecided]:
     """A loop that trains a model and then calls eval() on it, with no train() anywhere in it or in its helpers."""
     every: list[Loop] = [*script.of_type(ast.For), *script.of_type(ast.While), *script.of_type(ast.AsyncFor)]

@@ -102,6 +102,7 @@ def test_silent(text: str) -> None:
         pytest.param(loop(TRAIN, "net = net.eval()  # here"), id="eval by assignment"),
         pytest.param(loop(TRAIN, "net.eval()  # here") + "net.eval()\nnet(test)", id="eval after the loop as well"),
         pytest.param(loop(TRAIN, "net.train(False)  # here"), id="train(False)"),
+        pytest.param(loop(TRAIN, "net.train(mode=False)  # here"), id="train(False) by name"),
         pytest.param(MARKED + loop("fit(net, data, optimizer)", "validate(net, val)"), id="in helpers"),
         pytest.param(
             MARKED + loop("fit(net, data, optimizer)", "if epoch % 5 == 0: validate(net, val)"), id="every fifth epoch"

@@ -88,6 +88,8 @@ WIDTHS = {
     "width = config.size; a = width = 1": "set with another",
     "width = config.size\n        a, width = 8, 1": "set again, one of two",
     "width = config.size\n        (a,\n         width) = (8, 1)": "set over two lines",
+    "width = config.size\n        (\n            a,\n            width,\n        ) = (8, 1)": "set over five lines",
+    "width = config.size\n        (\n            width,\n            a,\n        ) = 1, 8": "the first over lines",
     "width = config.size\n        for width in (1,):\n            pass": "set by a loop",
     "width = (\n            1\n        )": "on a line of its own",
     "width = \\\n            1": "on the next line",
