@@ -267,3 +267,11 @@ def test_a_process_that_ends_early_has_said_everything(word: str, code: int, fol
     assert (run.returncode, run.stderr) == (code, "")
     assert run.stdout.endswith("the end\n")
     assert run.stdout.count("net.py:") == 3000 * code
+
+
+def test_a_profiler_sees_the_end_of_a_run(folder: Path) -> None:
+    (folder / "net.py").write_text("import torch\nmodel.eval\n")
+    command = [sys.executable, "-m", "cProfile", "-m", "normfix", "lint", "net.py"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Found 1 error" in run.stdout
+    assert "function calls" in run.stdout

@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -100,6 +102,14 @@ def test_no_process_stays_behind_when_the_run_is_given_up() -> None:
     assert multiprocessing.active_children()
     run.close()  # type: ignore[attr-defined]  # a generator
     assert not multiprocessing.active_children()
+
+
+def test_no_process_stays_behind_when_the_run_is_killed() -> None:
+    """A process that stayed would hold the end of the pipe that this one reads to its end."""
+    start = "run = at_once([f'{one}.py' for one in range(40)], lambda: lambda path: Report(), 2); next(run)"
+    program = f"import os\nfrom normfix.findings import Report\nfrom normfix.linting.jobs import at_once\n{start}\n"
+    killed = subprocess.run([sys.executable, "-c", program + "os.kill(os.getpid(), 9)"], stdout=-1, timeout=60)
+    assert killed.returncode == -9
 
 
 @pytest.mark.parametrize("threads", [1, 2], ids=["forked", "spawned beside another thread"])

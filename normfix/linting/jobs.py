@@ -87,7 +87,8 @@ class _Worker:
         method = "fork" if alone and "fork" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(method)
         self.pipe, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(theirs, self._make_work), daemon=True)  # type: ignore[attr-defined]
+        told = theirs, self._make_work, self.pipe if method == "fork" else None
+        self._process: BaseProcess = context.Process(target=_serve, args=told, daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
 
@@ -145,10 +146,12 @@ class _Worker:
         self._process.join()
 
 
-def _serve(pipe: Connection, make_work: Callable[[], Work]) -> None:
-    """The life of a worker: files in, a report for each out."""
+def _serve(pipe: Connection, make_work: Callable[[], Work], inherited: Connection | None) -> None:
+    """The life of a worker: files in, a report for each out. A fork inherits the other end of its pipe as well."""
     import signal
 
+    if inherited is not None:
+        inherited.close()  # Else the pipe would outlive the parent that is killed, and the worker wait for ever.
     # The parent is interrupted too, and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     work = make_work()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _IMPORT = pattern(r"import[ \t]+(\([^()]*\)|[^\n]*)")
 _RENAMED = pattern(
-    r"\b(\w*(?:Norm|_norm|LRN)\w*|Linear|Embedding|(?:Lazy)?Conv(?:Transpose)?[123]d)?[ \t]+as[ \t]+(\w+)"
+    r"\b(\w*(?:Norm|_norm|LRN)\w*|Embedding|(?:Lazy)?Linear|(?:Lazy)?Conv(?:Transpose)?[123]d)?[ \t]+as[ \t]+(\w+)"
 )
 _MATTERING = ("spectral_norm", "= nn.LayerNorm,", "= LayerNorm,", "partial(nn.LayerNorm", "partial(LayerNorm")
 """A bounded weight; a class of norms that is handed on, as in most networks for images, which a glance tells."""

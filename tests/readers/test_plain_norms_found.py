@@ -168,6 +168,7 @@ SOURCES = {
     "unused under a condition": block("nn.LayerNorm(config.size) if config.deep else None", forward="self.proj(x)"),
     "unused by another name": block("norm", before="norm = nn.LayerNorm(config.size)", forward="self.proj(x)"),
     "a convolution of another name": "from torch.nn import Conv2d as C\n" + block(fed_by="C(3, config.size, 3)"),
+    "a lazy layer of another name": "from torch.nn import LazyLinear as L\n" + block(fed_by="L(4 * config.size)"),
     "a linear layer of another name": "L = nn.Linear\n\n" + block(fed_by="L(config.size, 4 * config.size)"),
     "in one container": block(fed_by="nn.Sequential(nn.Conv2d(3, config.size, 3), nn.LayerNorm(config.size))"),
     "a bounded weight": block(fed_by="nn.utils.spectral_norm(nn.Linear(config.size, config.size, bias=False))"),
