@@ -19,7 +19,7 @@ ON_PURPOSE = pattern(
 )
 """What says in a file that it wants the statistics of the batch at test time, or cannot have buffers."""
 
-GIVEN = pattern(r"track_running_stats\s*=\s*False\b|,[^,=()]+,\s*False\b")
+GIVEN = pattern(r"track_running_stats\s*=\s*False\b|,[^,=()]+,(?:\s|#[^\n]*\n)*False\b")
 """By name, or by position behind another argument."""
 
 

@@ -39,6 +39,7 @@ def test_silent(text: str) -> None:
         pytest.param("nn.BatchNorm2d(8, track_running_stats=False)  # here", id="2d"),
         pytest.param("nn.BatchNorm1d(8, affine=False, track_running_stats=False)  # here", id="1d without weights"),
         pytest.param("nn.BatchNorm3d(8, 1e-5, 0.1, True, False)  # here", id="positional"),
+        pytest.param("nn.BatchNorm3d(  # here\n    8, 1e-5, 0.1,\n    True,  # affine\n    False)", id="over lines"),
         pytest.param("nn.SyncBatchNorm(8, track_running_stats=False)  # here", id="synchronised"),
         pytest.param(
             "from functools import partial\npartial(nn.BatchNorm2d, track_running_stats=False)  # here", id="a partial"
