@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 
 from normfix.script import FUNCTIONS, Function, Script
-from normfix.usage.calling import callers, passed
-from normfix.usage.steps import Scope, dotted, scope_of, scopes
+from normfix.usage.calling import callers, defaults, passed
+from normfix.usage.steps import Scope, called_name, dotted, scope_of, scopes
 
 
 def default_of(script: Script, value: ast.expr) -> tuple[str, ast.expr] | None:
@@ -19,7 +19,7 @@ def default_of(script: Script, value: ast.expr) -> tuple[str, ast.expr] | None:
     function = scope.node if isinstance(value, ast.Name) else None
     if not isinstance(value, ast.Name) or not isinstance(function, FUNCTIONS) or value.id in scope.bound:
         return None
-    default = _defaults(function).get(value.id)
+    default = defaults(function).get(value.id)
     return (value.id, default) if default is not None and _is_left_out(script, function, value.id) else None
 
 
@@ -42,13 +42,6 @@ def _kept(script: Script, value: ast.Attribute) -> ast.expr | None:
     methods = [scopes(script)[one] for one in owner.body if isinstance(one, FUNCTIONS)] if owner is not None else []
     values = [one for method in methods for one in method.bound.get(dotted(value), ())]
     return scope.value(dotted(value)) if len(values) == 1 else None
-
-
-def _defaults(function: Function) -> dict[str, ast.expr]:
-    spec = function.args
-    names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
-    found = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
-    return found | {one.arg: value for one, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value}
 
 
 def _is_left_out(script: Script, function: Function, name: str) -> bool:
@@ -75,6 +68,6 @@ def _calls(script: Script, function: Function) -> Iterator[ast.Call]:
     name = owner.name if isinstance(owner, ast.ClassDef) and function.name == "__init__" else function.name
     heirs = [one for one in script.of_type(ast.ClassDef) if name in {dotted(base) for base in one.bases}]
     for call in script.of_type(ast.Call):
-        last = call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+        last = called_name(call)
         if last == name or (last == "__init__" and script.class_of(call) in heirs):
             yield call

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from normfix.lazy import pattern
 from normfix.records import dataclass
 from normfix.script import Script, walk
-from normfix.usage.calling import callers, passed
+from normfix.usage.calling import callers, defaults, passed
 from normfix.usage.steps import Scope, calls_of, dotted, loops, scope_of, scopes
 
 CONSTRUCTORS = frozenset({"torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"})
@@ -151,12 +151,7 @@ def _parameter(script: Script, scope: Scope, name: str) -> ast.expr | None:
     if given and all(one is not None for one in given):
         texts = {ast.dump(one) for one in given if one is not None}
         return given[0] if len(texts) == 1 else None
-    spec = scope.node.args  # type: ignore[union-attr]  # only functions have parameters
-    defaults = dict(
-        zip((one.arg for one in reversed([*spec.posonlyargs, *spec.args])), reversed(spec.defaults), strict=False)
-    )
-    keyword = {one.arg: value for one, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value}
-    return None if any(given) else (defaults | keyword).get(name)
+    return None if any(given) else defaults(scope.node).get(name)  # type: ignore[arg-type]  # only functions have parameters
 
 
 def _option(script: Script, value: ast.Attribute) -> ast.expr | None:

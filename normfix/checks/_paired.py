@@ -46,11 +46,7 @@ def _by_name(script: Script, loop: ast.For) -> tuple[str, str] | None:
 
 def _entry(node: ast.AST) -> ast.expr | None:
     """The `a[name]` that a node writes: `a[name].data.mul_(m)`, `a[name].data = x`."""
-    value: ast.expr | None = None
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-        value = node.targets[0] if node.targets[0].attr == "data" else None
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS:
-        value = node.func.value
+    value = _written(node)
     while isinstance(value, (ast.Call, ast.Attribute)):
         if isinstance(value, ast.Attribute) and value.attr == "grad":
             return None
@@ -89,14 +85,17 @@ def written_of(loop: ast.For, models: tuple[str, str]) -> str:
 
 def _target(node: ast.AST) -> str:
     """What a node writes to: `a.data` for `a.data = x`, `a` for `a.mul_(m).add_(x)`."""
+    value = node.target if isinstance(node, ast.AugAssign) else _written(node)
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        value = value.func.value
+    return dotted(value) if value is not None else ""
+
+
+def _written(node: ast.AST) -> ast.expr | None:
+    """What a node writes in place: `a.data` for `a.data = x`, `a.mul_(m)` for `a.mul_(m).add_(x)`."""
     if isinstance(node, ast.Assign):
-        written = dotted(node.targets[0])
-        return written if written.endswith(".data") else ""
-    if isinstance(node, ast.AugAssign):
-        return dotted(node.target)
+        target = node.targets[0]
+        return target if isinstance(target, ast.Attribute) and target.attr == "data" else None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS:
-        value = node.func.value
-        while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-            value = value.func.value
-        return dotted(value)
-    return ""
+        return node.func.value
+    return None

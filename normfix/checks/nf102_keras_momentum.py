@@ -44,7 +44,7 @@ def keras_momentum(layer: Layer, facts: Facts) -> Iterator[Problem]:
         "statistics at every batch: "
         "torch's momentum is 1 minus that of Keras",
         help=f"Write `momentum={mended}`, if the value comes from Keras or TensorFlow",
-        severity=Severity.WARNING if value >= CERTAIN else Severity.INFO,
+        severity=_severity(value),
         remedy=SetArgument(layer.site, "momentum", mended, position=momentum.position),
         safety=Safety.UNSAFE,
         related=[("has this momentum too", one.site) for one in alike[1:4]],
@@ -71,7 +71,7 @@ def _by_default(script: Script, node: ast.Call) -> Iterator[Problem]:
             f"`{script.source(node.func)}` replaces {share:.4g} of its running statistics at every batch, as "
             f"`{found[0]}` is {share:.4g} by default: torch's momentum is 1 minus that of Keras",
             help=f"Write `{found[0]}={_mended(share)}`, if the value comes from Keras or TensorFlow",
-            severity=Severity.WARNING if share >= CERTAIN else Severity.INFO,
+            severity=_severity(share),
             related=[("the default", script.site(found[1]))],
         )
 
@@ -93,7 +93,7 @@ def keras_momentum_set(node: ast.Assign, facts: Facts) -> Iterator[Problem]:
             f"`{script.source(node)}` has the batch norms replace {share:.4g} of their running statistics at every "
             "batch: torch's momentum is 1 minus that of Keras",
             help=f"Write `{_mended(share)}`, if the value comes from Keras or TensorFlow",
-            severity=Severity.WARNING if share >= CERTAIN else Severity.INFO,
+            severity=_severity(share),
         )
 
 
@@ -115,6 +115,10 @@ def _is_held(script: Script, node: ast.Call, kind: str) -> bool:
     owner = script.class_of(node)
     held = owner is not None and ".eval(" in script.text and ".eval(" in ast.unparse(owner)
     return held or not (tracks is None or getattr(tracks, "value", None) is True)
+
+
+def _severity(share: float) -> Severity:
+    return Severity.WARNING if share >= CERTAIN else Severity.INFO
 
 
 def _mended(share: float) -> str:

@@ -8,7 +8,7 @@ from normfix.engine import LIVE, SOURCE, Facts, Rule, on_call, on_script
 from normfix.findings import Problem, Safety, SetArgument, Severity
 from normfix.graph import Call, known
 from normfix.script import Script, walk
-from normfix.usage.modules import argument, derives_beside, is_torch_class
+from normfix.usage.modules import argument, is_torch_class_anywhere
 from normfix.usage.steps import calls_of, dotted
 
 RULE = Rule("NF406", "hard-coded-mode", Severity.INFO, readers=SOURCE | LIVE)
@@ -31,7 +31,7 @@ def _judged(script: Script, node: ast.Call) -> Iterator[Problem]:
     owner = script.class_of(node)
     if owner is None or any(one in owner.name.lower() for one in FROZEN):
         return
-    if not (is_torch_class(script, owner) or derives_beside(script, owner)):
+    if not is_torch_class_anywhere(script, owner):
         return
     value = argument(node, "batch_norm", "training")
     if value is not None and not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):

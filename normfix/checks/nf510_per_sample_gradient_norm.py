@@ -10,7 +10,7 @@ from normfix.graph import LayerGraph
 from normfix.script import Script, walk
 from normfix.usage.modules import is_unit_test
 from normfix.usage.networks import contents, network_of
-from normfix.usage.steps import dotted, scope_of, subject, unwrapped
+from normfix.usage.steps import called_name, dotted, scope_of, subject, unwrapped
 
 RULE = Rule("NF510", "per-sample-gradient-norm", Severity.ERROR, readers=SOURCE | LIVE)
 PRIVATE = frozenset({"make_private", "make_private_with_epsilon"})
@@ -72,7 +72,7 @@ def per_sample_in_model(graph: LayerGraph, facts: Facts) -> Iterator[Problem]:
 
 def _private_model(call: ast.Call) -> ast.expr | None:
     """The model of `engine.make_private(module=model, ...)`, `GradSampleModule(model)`, `PrivacyEngine(model, ...)`."""
-    last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    last = called_name(call)
     if last in PRIVATE:
         return next((one.value for one in call.keywords if one.arg == "module"), call.args[0] if call.args else None)
     return call.args[0] if last in ("GradSampleModule", "PrivacyEngine") and call.args else None

@@ -12,7 +12,7 @@ from normfix.graph import Undecided
 from normfix.lazy import pattern
 from normfix.script import FUNCTIONS, Function, Script, walk
 from normfix.usage.lines import lines_where, lines_with, of_node
-from normfix.usage.modules import argument, derives_beside, is_module_class, layer_kind
+from normfix.usage.modules import argument, is_module_class_anywhere, layer_kind
 from normfix.usage.steps import FLUENT, dotted
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ def _built_in_helpers(script: Script, owner: ast.ClassDef, passes: Sequence[ast.
         mentions = [one for one in script.of_type(ast.Attribute) if one.attr == method.name] if built else []
         homes = {getattr(script.function_of(one), "name", "") for one in mentions if dotted(one.value) == "self"}
         alone = all(dotted(one.value) == "self" and script.class_of(one) is owner for one in mentions)
-        if built and alone and homes <= set(METHODS) and _is_module(script, owner):
+        if built and alone and homes <= set(METHODS) and is_module_class_anywhere(script, owner):
             yield from built
 
 
@@ -131,7 +131,7 @@ def _built_in_lambdas(script: Script, owner: ast.ClassDef) -> Iterator[ast.Call]
         if isinstance(kept, ast.Assign) and dotted(kept.targets[0]).startswith("self."):
             parent = script.parents[call]
             called = isinstance(parent, ast.Call) and parent.func is call
-            if called and layer_kind(script, call) in KINDS and _is_module(script, owner):
+            if called and layer_kind(script, call) in KINDS and is_module_class_anywhere(script, owner):
                 yield call
 
 
@@ -177,15 +177,11 @@ def _judged(script: Script, node: ast.Call, kind: str) -> Iterator[Problem]:
     )
 
 
-def _is_module(script: Script, owner: ast.ClassDef) -> bool:
-    return is_module_class(script, owner) or derives_beside(script, owner)
-
-
 def _in_forward(script: Script, node: ast.Call) -> bool:
     """Is the innermost method around it the forward pass of a module."""
     for parent in script.ancestors(node, ast.stmt):
         if isinstance(parent, FUNCTIONS) and isinstance(script.parents[parent], ast.ClassDef):
-            return parent.name in METHODS and _is_module(script, script.parents[parent])  # type: ignore[arg-type]  # just tested
+            return parent.name in METHODS and is_module_class_anywhere(script, script.parents[parent])  # type: ignore[arg-type]  # just tested
     return False
 
 

@@ -10,7 +10,7 @@ from normfix.checks._spelled import may_define_module
 from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Safety, Severity, WrapExpression
 from normfix.script import FUNCTIONS, Script, walk
-from normfix.usage.modules import classes, derives_beside, is_torch_class, layer_kind
+from normfix.usage.modules import classes, is_torch_class, is_torch_class_anywhere, layer_kind
 from normfix.usage.networks import contents
 from normfix.usage.steps import Scope, dotted, scopes
 
@@ -40,7 +40,7 @@ def norm_in_plain_list(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]:
     stored = [(scope, name, value) for scope in storing for name, value in _stored(scope)]
     if not any(_layer_in(script, methods, *one) for one in stored) or _registers_itself(methods):
         return
-    if not (is_torch_class(script, node) or derives_beside(script, node)):
+    if not is_torch_class_anywhere(script, node):
         return
     registered = _registered(script, methods)
     for scope, name, value in stored:

@@ -13,8 +13,8 @@ from normfix.findings import Problem, Severity
 from normfix.graph import LayerGraph, Undecided
 from normfix.lazy import pattern
 from normfix.script import Script, walk
-from normfix.usage.modules import derives_beside, is_module_class
-from normfix.usage.steps import dotted
+from normfix.usage.modules import is_module_class_anywhere
+from normfix.usage.steps import called_name, dotted
 
 RULE = Rule("NF803", "unbiased-variance-norm", Severity.INFO, readers=SOURCE | LIVE)
 DEVIATIONS = frozenset({"std", "var", "std_mean", "var_mean"})
@@ -42,7 +42,7 @@ def unbiased_variance_norm(node: ast.ClassDef, facts: Facts) -> Iterator[Problem
     if not any(isinstance(one, ast.Attribute) and one.attr in _CENTRES for one in walk(forward)):
         return  # nothing is centred: no norm of torch does that, so there is none to agree with
     divisors = _divisors(script, forward)
-    if not (is_module_class(script, node) or derives_beside(script, node)):
+    if not is_module_class_anywhere(script, node):
         return
     if not any(kind in name for kind in KINDS) and not _learns(script, node):
         return  # data scaled before it goes into a network: what matters is that this is done alike everywhere
@@ -119,17 +119,11 @@ def _divisors(script: Script, forward: ast.FunctionDef) -> set[str]:
     for node in walk(forward):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             found |= {one.id for one in walk(node.right) if isinstance(one, ast.Name)}
-        if isinstance(node, ast.Call) and _called(node) in ("rsqrt", "sqrt"):
+        if isinstance(node, ast.Call) and called_name(node) in ("rsqrt", "sqrt"):
             found |= {one.id for one in walk(node) if isinstance(one, ast.Name)}
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and isinstance(node.right, ast.UnaryOp):
             found |= {one.id for one in walk(node.left) if isinstance(one, ast.Name)}
     return found
-
-
-def _called(call: ast.Call) -> str:
-    """The last name of what is called: "rsqrt" for `(var + eps).rsqrt()` and `torch.rsqrt(var)`."""
-    function = call.func
-    return function.attr if isinstance(function, ast.Attribute) else dotted(function)
 
 
 def _divides(script: Script, call: ast.Call) -> bool:

@@ -9,7 +9,7 @@ from normfix.engine import SOURCE, Facts, Rule, on_node
 from normfix.findings import Problem, Severity
 from normfix.lazy import pattern
 from normfix.script import walk
-from normfix.usage.modules import derives_beside, is_torch_class, layer_kind
+from normfix.usage.modules import is_torch_class_anywhere, layer_kind
 from normfix.usage.steps import dotted
 
 RULE = Rule("NF806", "ignored-norm-argument", Severity.INFO, readers=SOURCE)
@@ -27,7 +27,7 @@ def ignored_norm_argument(node: ast.ClassDef, facts: Facts) -> Iterator[Problem]
     if script is None or method is None or not parameters:
         return
     built = next((one for one in walk(method) if layer_kind(script, one) in norms.NORMS), None)
-    if built is None or _reads_all(method) or not (is_torch_class(script, node) or derives_beside(script, node)):
+    if built is None or _reads_all(method) or not is_torch_class_anywhere(script, node):
         return
     kind = layer_kind(script, built)
     for parameter in (one for one in parameters if not _is_used(method, one.arg)):

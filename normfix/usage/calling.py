@@ -61,6 +61,14 @@ def callers(script: Script, function: ast.AST) -> list[ast.Call]:
     return known[function]
 
 
+def defaults(function: Function) -> dict[str, ast.expr]:
+    """The defaults of a function's parameters, by name."""
+    spec = function.args
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
+    found = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
+    return found | {one.arg: value for one, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value}
+
+
 def passed(call: ast.Call, scope: Scope) -> dict[str, ast.expr]:
     """The arguments of a call by parameter of the function that it runs."""
     names = scope.parameters()

@@ -72,7 +72,17 @@ def _is_module_beside(script: Script, name: str, depth: int) -> bool:
     definition = classes(found[0]).get(found[1]) if found is not None else None
     if found is None or definition is None:
         return False
-    return is_torch_class(found[0], definition) or derives_beside(found[0], definition, depth - 1)
+    return is_torch_class_anywhere(found[0], definition, depth - 1)
+
+
+def is_torch_class_anywhere(script: Script, node: ast.ClassDef, depth: int = FILES) -> bool:
+    """Does a class surely derive from nn.Module, in this file or through a file beside it."""
+    return is_torch_class(script, node) or derives_beside(script, node, depth)
+
+
+def is_module_class_anywhere(script: Script, node: ast.ClassDef) -> bool:
+    """Does a class derive from nn.Module, as far as its names tell, or through a file beside this one."""
+    return is_module_class(script, node) or derives_beside(script, node)
 
 
 @lru_cache(maxsize=8)

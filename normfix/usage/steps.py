@@ -118,6 +118,11 @@ def dotted(node: ast.AST | None) -> str:
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
+def called_name(call: ast.Call) -> str:
+    """The last name of what is called: "rsqrt" for `(var + eps).rsqrt()` and `torch.rsqrt(var)`."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+
+
 def subject(node: ast.expr) -> str:
     """The name of the module that an expression stands for: "net" for `net.to(device)`; "" where it has none."""
     return dotted(base(node))
