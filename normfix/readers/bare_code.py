@@ -15,6 +15,7 @@ _SPOKEN = pattern(
 _SEPARATORS = (("\r\n", "\n"), ("\r", "\n"), ("\f", " "))
 """What else ends a line or stands between words."""
 _HEAD = pattern(r"\n(?:(class)[ \t]+(\w+)|(?:async[ \t]+)?def[ \t]+(\w+)|[A-Za-z_@])")
+_SIGNATURE = pattern(r"class\b[^:=]*|[ \t]*(?:async[ \t]+)?def\b[^={}]*[|:\[][ \t]*[\w.]*")
 _BRACKET_OR_COMMA = pattern(r"[()\[\]{},]")
 
 
@@ -43,6 +44,11 @@ def parts(code: str) -> list[Part]:
         Part(head[2] or head[3] or "", starts[index], starts[index + 1], bool(head[1]))
         for index, head in enumerate(heads)
     ]
+
+
+def in_signature(code: str, place: int) -> bool:
+    """Is what stands here, in a line of bare code, no more than a base or an annotation."""
+    return _SIGNATURE.fullmatch(code, code.rfind("\n", 0, place) + 1, place) is not None
 
 
 def arguments(code: str, opening: int) -> tuple[list[str], int]:

@@ -16,8 +16,6 @@ _MAKERS = tuple(
     for stem in ("Linear", "Embedding", "Conv", "ConvTranspose")
 )
 _SIZE = pattern(r"(?:out_features|embedding_dim|out_channels)[ \t]*=[ \t]*")
-_HEAD = pattern(r"[ \t]*(?:async[ \t]+)?def\b[^={}]*[|:\[][ \t]*[\w.]*|class\b[^=]*")
-"""What stands before an annotation, and before a base."""
 
 
 def may_clash(made: str, widths: Collection[str], convolves: bool) -> bool:
@@ -34,8 +32,9 @@ def clashes(code: str, widths: Collection[str]) -> bool:
 
 def hands_on_makers(code: str) -> bool:
     """Does bare code without imports give the class of such a layer another name, or hand it on."""
-    places = (one.start() for kind in _MAKERS for one in kind.finditer(code) if not one[1])
-    return any(not _HEAD.fullmatch(code, code.rfind("\n", 0, place) + 1, place) for place in places)
+    from normfix.readers.bare_code import in_signature
+
+    return any(not in_signature(code, one.start()) for kind in _MAKERS for one in kind.finditer(code) if not one[1])
 
 
 def _makers(code: str) -> Iterator[tuple[bool, str | None]]:

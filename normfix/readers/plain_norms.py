@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 
 from normfix import norms
 from normfix.lazy import pattern
-from normfix.readers.bare_code import Part, arguments, bare, parts
+from normfix.readers.bare_code import Part, arguments, bare, in_signature, parts
 from normfix.readers.clashing import clashes, hands_on_makers
 from normfix.readers.naming import (
     names_layer_norms_only,
@@ -35,8 +35,6 @@ _MATTERING = ("spectral_norm", "= nn.LayerNorm,", "= LayerNorm,", "partial(nn.La
 _KEPT = pattern(r"[ \t]+self\.(\w+)(?:[ \t]*:[^=\n]*)?(?:[ \t]*=|\.append\()")
 _AROUND = pattern(r"\(?\s*(?:(?:torch\.)?nn\.)?(?:(?:ModuleList|Sequential)\(\s*\[?\s*(?:(?:torch\.)?nn\.)?)?")
 """What may stand between the name of an attribute and its layer norm, or the first of them."""
-_HEAD = pattern(r"class\b[^:]*|[ \t]*(?:async[ \t]+)?def\b[^={}]*[|:\[][ \t]*[\w.]*")
-"""What stands before a base, and before an annotation."""
 _NESTED = pattern(r"\n[ \t]+class[ \t]")
 _OPTION = pattern(r"(?:bias|elementwise_affine|device|dtype)[ \t]*=")
 _NUMBER = pattern(r"\d+(?:\.\d*)?(?:[eE]-?\d+)?")
@@ -92,19 +90,14 @@ def _is_plain(part: Part, code: str, unknowns: Unknowns) -> bool:
         return False
     widths: list[str] = []
     for place in places_of("LayerNorm", own):
-        line = own.rfind("\n", 0, place) + 1
-        if own.startswith("self.", place - len("self.")) or _is_told(own, line, place):
+        told = in_signature(own, place) and not own.startswith("(", place + len("LayerNorm"))
+        if told or own.startswith("self.", place - len("self.")):
             continue
         width = _plain_width(code, part.start + place, unknowns)
         if width is None or not _is_kept(own, place):
             return False
         widths.append(width)
     return not widths or not clashes(own, widths)
-
-
-def _is_told(code: str, line: int, place: int) -> bool:
-    """Is this no more than a base or an annotation, of which no layer is made."""
-    return _HEAD.fullmatch(code, line, place) is not None and not code.startswith("(", place + len("LayerNorm"))
 
 
 def _plain_width(code: str, place: int, unknowns: Unknowns) -> str | None:
